@@ -1,0 +1,1 @@
+"""The onboard agent: measurements in, commands and telemetry out."""

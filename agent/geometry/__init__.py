@@ -1,0 +1,1 @@
+"""Planar geometry: poses, angles, polygons."""

@@ -1,0 +1,1 @@
+"""Every compiled function of the agent, and nothing else."""

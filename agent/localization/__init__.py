@@ -1,0 +1,1 @@
+"""Where the robot is on the map, and how sure that is."""

@@ -1,0 +1,1 @@
+"""Occupancy grids, their files, and the fields derived from them."""

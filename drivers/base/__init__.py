@@ -1,0 +1,1 @@
+"""Motor controllers, one module per wire protocol."""

@@ -1,0 +1,1 @@
+"""Planar lidars, one module per wire protocol."""

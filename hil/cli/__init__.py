@@ -1,0 +1,1 @@
+"""The verbs that the bench adds to the haulier command."""

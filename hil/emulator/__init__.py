@@ -1,0 +1,1 @@
+"""Byte-exact devices: what a real lidar or motor controller would say on the wire."""

@@ -1,0 +1,1 @@
+"""The world as it is: robot dynamics and lidar physics. Knows nothing of the agent."""
