@@ -1,0 +1,26 @@
+"""The path that an order asks for, as the follower sees it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Waypoint:
+    """A place the robot must pass or end at, in the map frame.
+
+    Attributes:
+        sequence_id: Identifies the waypoint to whoever asked for it.
+        x_m: Position.
+        y_m: Position.
+        yaw_rad: Heading to reach it with, None where any will do.
+        tolerance_m: How far beside it still counts as reached.
+        tolerance_rad: How far off ``yaw_rad`` still counts as reached.
+        max_speed_mps: Speed limit on the way to it, None for the robot's own.
+    """
+
+    sequence_id: int
+    x_m: float
+    y_m: float
+    yaw_rad: float | None
+    tolerance_m: float
+    tolerance_rad: float
+    max_speed_mps: float | None = None
