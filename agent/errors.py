@@ -8,8 +8,11 @@
          ├─ MapError            the map cannot be read or makes no sense
          ├─ LocalizationLost    the robot does not know where it is
          ├─ OrderRejected       an order of the platform cannot be accepted
+         ├─ MessageInvalid      a message of the platform cannot be read
          ├─ ActionFailed        an action of an order did not succeed
-         └─ BrokerUnavailable   the shared platform cannot be reached
+         ├─ BrokerUnavailable   the shared platform cannot be reached
+         ├─ DaemonUnreachable   the command line finds no daemon to talk to
+         └─ DaemonRunning       a second daemon was started for the same robot
 """
 
 from drivers.errors import HaulierError, Level
@@ -67,6 +70,18 @@ class OrderRejected(AgentError):
         self.rejection_type = vda_type
 
 
+class MessageInvalid(AgentError):
+    """A message of the platform cannot be read; it is dropped.
+
+    Example scenarios: not JSON, a required field missing, an unknown enum value.
+    """
+
+    code = "MESSAGE_INVALID"
+    vda_type = "validationError"
+    level = Level.WARNING
+    hint = "Validate the message that the master control sends against the standard's schema."
+
+
 class ActionFailed(AgentError):
     """An action did not succeed."""
 
@@ -86,4 +101,23 @@ class BrokerUnavailable(AgentError):
         "Check the network, the broker's address and port and the credentials in [broker]; the "
         "agent keeps trying by itself."
     )
+    exit_code = 69
+
+
+class DaemonUnreachable(AgentError):
+    """The command line finds no daemon to talk to."""
+
+    code = "DAEMON_UNREACHABLE"
+    hint = (
+        "Check that the service runs (systemctl status haulier), that --socket names the socket "
+        "in [local], and that you are in the group that owns it."
+    )
+    exit_code = 69
+
+
+class DaemonRunning(AgentError):
+    """A second daemon was started for the same robot."""
+
+    code = "DAEMON_RUNNING"
+    hint = "Stop the other one first (systemctl stop haulier)."
     exit_code = 69

@@ -1,0 +1,69 @@
+"""The ``haulier`` command: one module per verb, imported only when it is called."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+
+from agent.cli.verb import Verb
+from drivers.errors import HaulierError
+
+VERBS = {
+    "run": "agent.cli.run",
+    "status": "agent.cli.status",
+    "config": "agent.cli.config",
+    "driver": "agent.cli.driver",
+    "eval": "agent.cli.eval",
+    "explain": "agent.cli.explain",
+    "warmup": "agent.cli.warmup",
+}
+PLUGINS = "haulier.verbs"
+
+EPILOG = """exit status:
+  0    done, or healthy
+  1    the answer is no: unhealthy, order not finished, limits exceeded
+  2    the command line itself is wrong
+  65   a map or log cannot be read
+  69   a device, the broker or the daemon cannot be reached
+  70   an error of ours
+  78   the configuration is wrong
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    plugins = {point.name: point for point in metadata.entry_points(group=PLUGINS)}
+    called = next((word for word in words if not word.startswith("-")), None)
+    names = [called] if called in VERBS or called in plugins else [*VERBS, *plugins]
+    parser = argparse.ArgumentParser(
+        prog="haulier",
+        description="Onboard agent for autonomous transport robots.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=metadata.version("haulier"))
+    subparsers = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name in names:
+        verb = _load(name, plugins)
+        verb.configure(subparsers.add_parser(verb.name, help=verb.help, description=verb.help))
+    options = parser.parse_args(words)
+    try:
+        return _load(options.verb, plugins).run(options)
+    except HaulierError as error:
+        sys.stderr.write(f"haulier: {error.code}: {error.detail}\n  hint: {error.hint}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away, as `head` does.
+        sys.stderr.close()
+        return 0
+
+
+def _load(name: str, plugins: dict[str, metadata.EntryPoint]) -> Verb:
+    verb = plugins[name].load() if name in plugins else importlib.import_module(VERBS[name]).VERB
+    if not isinstance(verb, Verb):
+        raise TypeError(f"{PLUGINS} entry point {name} is not a Verb")
+    return verb

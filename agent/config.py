@@ -1,0 +1,225 @@
+"""The configuration: one TOML file, checked as a whole before anything starts.
+
+Order of precedence: built-in default, the file, ``HAULIER_SECTION__KEY`` in the environment. The
+parameter classes belong to the modules that use them; this module only nests them, so a limit is
+written once, beside what it limits.
+"""
+
+import difflib
+import math
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Le
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from agent.avoidance.governor import MotionLimits
+from agent.avoidance.protective_field import ProtectiveFieldParams
+from agent.errors import ConfigError
+from agent.geometry.pose import Pose2
+from agent.localization.localizer import LocalizationParams
+from agent.route.follower import FollowerParams
+from agent.telemetry.broker import BrokerParams
+from drivers import registry
+from drivers.errors import DriverError
+
+DEFAULT_PATH = Path("/etc/haulier/haulier.toml")
+ENVIRONMENT_PREFIX = "HAULIER_"
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A table of the file; a key it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RobotSection(Section):
+    """Who the robot is and what it measures."""
+
+    manufacturer: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_.:-]+$")]
+    serial_number: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_.:-]+$")]
+    series: str = "haulier"
+    length_m: Annotated[float, Gt(0), Le(10)]
+    width_m: Annotated[float, Gt(0), Le(5)]
+    height_m: Annotated[float, Gt(0), Le(5)] = 0.4
+    center_x_m: Annotated[float, Ge(-5), Le(5)] = 0.0
+    max_load_kg: Annotated[float, Ge(0), Le(100_000)] = 0.0
+    battery_empty_v: Annotated[float, Gt(0), Le(1000)] = 22.0
+    battery_full_v: Annotated[float, Gt(0), Le(1000)] = 27.0
+
+    @model_validator(mode="after")
+    def _voltages_rise(self) -> "RobotSection":
+        if self.battery_full_v <= self.battery_empty_v:
+            raise ValueError("battery_full_v must be above battery_empty_v")
+        return self
+
+
+class MapSection(Section):
+    """The map and where on it the robot wakes up."""
+
+    file: Path
+    id: Annotated[str, Field(min_length=1)]
+    start_pose: Annotated[
+        tuple[Finite, Finite, Finite], Field(description="x (m), y (m), yaw (rad)")
+    ]
+
+    @property
+    def map_from_base(self) -> Pose2:
+        """The start pose."""
+        return Pose2(*self.start_pose)
+
+
+class DeviceSection(Section):
+    """A device on a serial port; ``options`` belong to its driver."""
+
+    driver: Annotated[str, Field(min_length=1)]
+    port: Annotated[str, Field(min_length=1)]
+    options: dict[str, Any] = {}
+
+    def build(self, path: str) -> Any:  # noqa: ANN401 - the driver's class is the configuration's choice
+        """Return the driver with its options.
+
+        Args:
+            path: Where in the file this section stands, for the error.
+
+        Raises:
+            ConfigError: There is no such driver, or it does not take these options.
+        """
+        try:
+            driver = registry.load(self.driver)
+        except DriverError as error:
+            raise ConfigError(f"{path}.driver: {error.detail}") from error
+        adapter: TypeAdapter[Any] = TypeAdapter(driver.options)
+        try:
+            return driver(adapter.validate_python(self.options))
+        except ValidationError as error:
+            raise ConfigError(
+                _explain(error, adapter.json_schema(), f"{path}.options.")
+            ) from error
+
+
+class LidarSection(DeviceSection):
+    """The lidar and where it is mounted."""
+
+    mount: Annotated[
+        tuple[Finite, Finite, Finite],
+        Field(description="position on the base: x (m), y (m), yaw (rad)"),
+    ] = (0.0, 0.0, 0.0)
+
+    @property
+    def base_from_lidar(self) -> Pose2:
+        """The mount as a transform."""
+        return Pose2(*self.mount)
+
+
+class LocalSection(Section):
+    """The command line's door into the daemon."""
+
+    socket: Path = Path("/run/haulier/haulier.sock")
+
+
+class OrderSection(Section):
+    """What an order gets where it does not say."""
+
+    deviation_m: Annotated[float, Gt(0), Le(5)] = 0.3
+    deviation_rad: Annotated[float, Gt(0), Le(math.pi)] = 0.1
+
+
+class Config(Section):
+    """The whole file."""
+
+    robot: RobotSection
+    map: MapSection
+    lidar: LidarSection
+    base: DeviceSection
+    broker: BrokerParams
+    seed: Annotated[int, Ge(0)] = 0
+    localization: LocalizationParams = LocalizationParams()
+    follower: FollowerParams = FollowerParams()
+    field: ProtectiveFieldParams = ProtectiveFieldParams()
+    motion: MotionLimits = MotionLimits()
+    order: OrderSection = OrderSection()
+    local: LocalSection = LocalSection()
+
+
+def load(path: Path, environment: Mapping[str, str] | None = None) -> Config:
+    """Read and check a configuration.
+
+    Relative file names in it are taken from the directory of the configuration file.
+
+    Raises:
+        ConfigError: The file cannot be read, is not TOML, or breaks a rule; the message names the
+            key with its full path.
+    """
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    _overlay(tree, os.environ if environment is None else environment)
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_explain(error, Config.model_json_schema())}") from error
+    map_file = path.parent / config.map.file
+    return config.model_copy(
+        update={"map": config.map.model_copy(update={"file": map_file})}
+    )
+
+
+def _overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Put ``HAULIER_BROKER__PORT=1884`` over ``[broker] port``."""
+    for name, text in environment.items():
+        if not name.startswith(ENVIRONMENT_PREFIX) or "__" not in name:
+            continue
+        *sections, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        table = tree
+        for section in sections:
+            table = table.setdefault(section, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"{name}: {section} is not a section")
+        table[key] = _scalar(text)
+
+
+def _scalar(text: str) -> Any:  # noqa: ANN401 - any TOML value
+    """Read a value as TOML would, and as a plain string where it is not TOML."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(error: ValidationError, schema: dict[str, Any], prefix: str = "") -> str:
+    """Return one line per broken rule, with the key's full path and the nearest valid key."""
+    lines = []
+    for problem in error.errors():
+        location = [str(part) for part in problem["loc"]]
+        path = prefix + ".".join(location)
+        if problem["type"] == "missing":
+            lines.append(f"{path}: missing")
+        elif problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            known = _keys_at(schema, location[:-1])
+            near = difflib.get_close_matches(location[-1], known, n=1)
+            guess = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
+            lines.append(f"{path}: unknown key{guess}")
+        else:
+            lines.append(f"{path}: {problem['msg']} (got {problem['input']!r})")
+    return "; ".join(lines)
+
+
+def _keys_at(schema: dict[str, Any], location: list[str]) -> list[str]:
+    """Return the keys that a JSON schema allows at a place."""
+    node = schema
+    for part in ["", *location]:
+        node = node.get("properties", {}).get(part, {}) if part else node
+        for choice in (node, *node.get("allOf", []), *node.get("anyOf", [])):
+            if "$ref" in choice:
+                node = schema["$defs"][choice["$ref"].rsplit("/", 1)[-1]]
+                break
+    return sorted(node.get("properties", {}))

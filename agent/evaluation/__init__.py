@@ -1,0 +1,1 @@
+"""Measuring the agent on recordings: logs, trajectories and their errors."""

@@ -1,0 +1,26 @@
+"""Survival of the fittest particles."""
+
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def low_variance(poses, weights, start, survivors):
+    """Draw particles in proportion to their weights with a single random number.
+
+    Thrun, Burgard, Fox, "Probabilistic Robotics" (2005), table 4.4.
+
+    Args:
+        poses: float64, shape ``(n, 3)``.
+        weights: float64, shape ``(n,)``, with sum one.
+        start: The random number, in [0, 1).
+        survivors: float64 output, shape ``(m, 3)``.
+    """
+    count = survivors.shape[0]
+    i = 0
+    cumulative = weights[0]
+    for j in range(count):
+        target = (start + j) / count
+        while target > cumulative and i < poses.shape[0] - 1:
+            i += 1
+            cumulative += weights[i]
+        survivors[j] = poses[i]

@@ -1,0 +1,344 @@
+"""The agent itself: one tick takes what arrived and returns what follows from it.
+
+``Agent.tick(now_ns, inbox) -> Outbox`` does no I/O and reads no clock: the same inboxes at the same
+times give the same poses, commands and messages, bit for bit.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from agent.avoidance.governor import Governor, StopReason, Verdict
+from agent.avoidance.protective_field import ProtectiveField
+from agent.errors import LocalizationLost, MessageInvalid, OrderRejected
+from agent.localization.estimate import PoseEstimate
+from agent.localization.localizer import Localizer
+from agent.mailbox import Inbox, LogEvent, Outbox, Value
+from agent.route.follower import PathFollower
+from agent.streams import ODOMETRY, SCAN, TICK, Stream
+from agent.telemetry.publication import Message
+from agent.vda5050.instant_actions import InstantActionRunner
+from agent.vda5050.order_book import OrderBook
+from agent.vda5050.situation import Situation
+from agent.vda5050.state_report import StateReport
+from drivers.errors import DeviceFault, HaulierError, StreamStale
+from drivers.measurement import BaseStatus, Odometry, Scan
+from drivers.runner import DeviceState, Phase
+
+LIDAR = "lidar"
+BASE = "base"
+LEAST_INTACT_SHARE = 0.75  # of a revolution's rays; with fewer it says too little about free space
+FOLD_NS = 30_000_000_000
+STANDSTILL_MPS = 0.01
+STANDSTILL_RADPS = 0.01
+
+Level: TypeAlias = Literal["info", "warning", "error"]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Battery:
+    """Voltages between which the state of charge is interpolated."""
+
+    empty_v: float
+    full_v: float
+
+    def charge(self, battery_v: float) -> float:
+        """Return the state of charge in [0, 1]; NaN for an unknown voltage."""
+        if math.isnan(battery_v):
+            return math.nan
+        return min(1.0, max(0.0, (battery_v - self.empty_v) / (self.full_v - self.empty_v)))
+
+
+class Agent:
+    """Joins localization, order book, follower, protective field and governor into one loop."""
+
+    def __init__(
+        self,
+        *,
+        localizer: Localizer,
+        order_book: OrderBook,
+        instant_actions: InstantActionRunner,
+        state_report: StateReport,
+        follower: PathFollower,
+        field: ProtectiveField,
+        governor: Governor,
+        battery: Battery,
+        map_id: str,
+    ) -> None:
+        self._localizer = localizer
+        self._order_book = order_book
+        self._instant_actions = instant_actions
+        self._state_report = state_report
+        self._follower = follower
+        self._field = field
+        self._governor = governor
+        self._battery = battery
+        self._map_id = map_id
+        self._scan: Scan | None = None
+        self._odometry: Odometry | None = None
+        self._base_status: BaseStatus | None = None
+        self._devices: dict[str, DeviceState] = {}
+        self._broker_error: HaulierError | None = None
+        self._estimate: PoseEstimate | None = None
+        self._verdict: Verdict = governor.stop(0, None)
+        self._reason: StopReason | None = None
+        self._reason_since_ns = 0
+        self._localized = False
+        self._last_tick_ns: int | None = None
+        self._dropped = 0
+        self._dropped_noted = 0
+        self._folded_ns = 0
+        self._scans = 0
+        self._events: list[LogEvent] = []
+
+    def tick(self, now_ns: int, inbox: Inbox) -> Outbox:
+        """Run one cycle: drain, localize, follow, avoid, govern, report.
+
+        Args:
+            now_ns: Monotonic time of the cycle.
+            inbox: What arrived since the last one.
+        """
+        self._events = []
+        period_ns = TICK.stale_after_ns if self._last_tick_ns is None else now_ns - self._last_tick_ns
+        self._last_tick_ns = now_ns
+        self._take_measurements(inbox)
+        self._estimate = self._localizer.estimate(now_ns)
+        self._note_localization()
+        self._take_messages(inbox, self._situation(now_ns, inbox.utc_ns))
+        self._verdict = self._move(now_ns, period_ns)
+        self._note_motion(now_ns)
+        self._fold_drops(now_ns)
+        situation = self._situation(now_ns, inbox.utc_ns)
+        publications = self._state_report.publications(
+            situation, self._order_book, self._instant_actions
+        )
+        return Outbox(self._verdict.command, self._estimate, publications, tuple(self._events))
+
+    def _take_measurements(self, inbox: Inbox) -> None:
+        self._dropped += inbox.dropped
+        self._broker_error = inbox.broker
+        for device in inbox.devices:
+            self._devices[device.device] = device
+            self._note_device(device)
+        for odometry in inbox.odometry:
+            self._odometry = odometry
+            self._localizer.add_odometry(odometry)
+        if inbox.base_status is not None:
+            self._base_status = inbox.base_status
+        if inbox.scan is not None:
+            self._take_scan(inbox.scan)
+
+    def _take_scan(self, scan: Scan) -> None:
+        """Localize on any scan, but take only a nearly whole one as proof of free space."""
+        self._localizer.add_scan(scan)
+        self._scans += 1
+        rays = scan.ranges_m.size
+        if rays >= LEAST_INTACT_SHARE * (rays + scan.missing):
+            self._scan = scan
+            self._governor.see(scan)
+            self._field.see(scan)
+
+    def _take_messages(self, inbox: Inbox, situation: Situation) -> None:
+        for message in inbox.messages:
+            try:
+                self._take_message(message, situation)
+            except OrderRejected as rejection:
+                self._state_report.reject(rejection)
+                self._log("order.rejected", "warning", reason=rejection.detail)
+            except MessageInvalid as error:
+                self._state_report.reject(error)
+                self._log("message.refused", "warning", topic=message.topic, reason=error.detail)
+
+    def _take_message(self, message: Message, situation: Situation) -> None:
+        before = (self._order_book.order_id, self._order_book.order_update_id)
+        match message.topic:
+            case "order":
+                self._order_book.receive(message.payload, situation)
+                after = (self._order_book.order_id, self._order_book.order_update_id)
+                if after != before:
+                    self._state_report.accept()
+                    self._log("order.accepted", "info", order_id=after[0], order_update_id=after[1])
+            case "instantActions":
+                self._instant_actions.receive(message.payload, self._order_book)
+
+    def _move(self, now_ns: int, period_ns: int) -> Verdict:
+        """Propose a twist along the order and let field and governor dispose of it."""
+        estimate = self._estimate
+        if reason := self._stop_reason(now_ns, period_ns):
+            return self._governor.stop(now_ns, reason)
+        if estimate is None:
+            return self._governor.stop(now_ns, StopReason.NOT_LOCALIZED)
+        proposal = self._follower.step(estimate.map_from_base, self._order_book.waypoints)
+        for sequence_id in proposal.reached:
+            self._order_book.reach(sequence_id)
+            self._log("node.reached", "info", node_id=self._order_book.last_node_id)
+        if proposal.reached and self._order_book.idle:
+            self._log("order.finished", "info", order_id=self._order_book.order_id)
+        share = self._field.limit(
+            proposal.forward_mps, proposal.yaw_rate_radps, proposal.remaining_m
+        )
+        if self._field.violated:
+            return self._governor.stop(now_ns, StopReason.OBSTACLE)
+        return self._governor.govern(
+            proposal.forward_mps * share,
+            proposal.yaw_rate_radps * share,
+            period_ns * 1e-9,
+            now_ns,
+        )
+
+    def _stop_reason(self, now_ns: int, period_ns: int) -> StopReason | None:
+        """Return what is unknown or wrong right now, the gravest first."""
+        status, estimate = self._base_status, self._estimate
+        checks = (
+            (StopReason.E_STOP, status is not None and status.e_stop),
+            (StopReason.BUMPER, status is not None and status.bumper),
+            (StopReason.BASE_FAULT, status is not None and bool(status.faults)),
+            (StopReason.NO_ODOMETRY, not self._is_current(BASE, self._odometry, ODOMETRY, now_ns)),
+            (StopReason.NO_SCAN, not self._is_current(LIDAR, self._scan, SCAN, now_ns)),
+            (StopReason.NOT_LOCALIZED, estimate is None or not estimate.localized),
+            (StopReason.LATE_LOOP, period_ns > TICK.stale_after_ns),
+        )
+        return next((reason for reason, holds in checks if holds), None)
+
+    def _is_current(
+        self, device: str, newest: Scan | Odometry | None, stream: Stream, now_ns: int
+    ) -> bool:
+        """Whether a device delivers and its newest value is young, and not from the future."""
+        state = self._devices.get(device)
+        if newest is None or state is None or state.phase is not Phase.STREAMING:
+            return False
+        return 0 <= now_ns - newest.stamp_ns <= stream.stale_after_ns
+
+    def _situation(self, now_ns: int, utc_ns: int) -> Situation:
+        odometry, status = self._odometry, self._base_status
+        forward = odometry.forward_mps if odometry else 0.0
+        yaw_rate = odometry.yaw_rate_radps if odometry else 0.0
+        rolls = abs(forward) > STANDSTILL_MPS or abs(yaw_rate) > STANDSTILL_RADPS
+        battery_v = status.battery_v if status else math.nan
+        return Situation(
+            now_ns=now_ns,
+            utc_ns=utc_ns,
+            estimate=self._estimate,
+            map_id=self._map_id,
+            forward_mps=forward,
+            yaw_rate_radps=yaw_rate,
+            battery_v=battery_v,
+            battery_charge=self._battery.charge(battery_v),
+            e_stop=status is not None and status.e_stop,
+            field_violation=self._field.violated,
+            driving=rolls or not self._verdict.command.is_stop,
+            faults=self._faults(now_ns),
+        )
+
+    def _faults(self, now_ns: int) -> tuple[HaulierError, ...]:
+        """Return the errors that hold right now."""
+        faults = [state.error for state in self._devices.values() if state.error is not None]
+        if not faults and not self._is_current(LIDAR, self._scan, SCAN, now_ns):
+            faults.append(StreamStale("no current scan", device=LIDAR))
+        if self._base_status is not None and self._base_status.faults:
+            faults.append(DeviceFault(", ".join(self._base_status.faults), device=BASE))
+        if self._estimate is not None and not self._estimate.localized:
+            faults.append(LocalizationLost(self._estimate.reason))
+        return tuple(faults)
+
+    def _note_device(self, state: DeviceState) -> None:
+        error = state.error
+        if error is None:
+            self._log(f"device.{state.phase}", "info", device=state.device)
+        else:
+            self._log(
+                f"device.{state.phase}",
+                "warning",
+                device=state.device,
+                code=error.code,
+                reason=error.detail,
+                hint=error.hint,
+            )
+
+    def _note_localization(self) -> None:
+        estimate = self._estimate
+        localized = estimate is not None and estimate.localized
+        if estimate is not None and localized != self._localized:
+            name = "pose.recovered" if localized else "pose.lost"
+            level: Level = "info" if localized else "error"
+            self._log(name, level, score=round(estimate.score, 3), reason=estimate.reason)
+        self._localized = localized
+
+    def _note_motion(self, now_ns: int) -> None:
+        reason = self._verdict.reason
+        if reason is self._reason:
+            return
+        if reason is None:
+            stopped_s = (now_ns - self._reason_since_ns) * 1e-9
+            self._log("motion.resumed", "info", stopped_s=round(stopped_s, 2))
+        else:
+            self._log("motion.stopped", "warning", reason=reason.value)
+        self._reason, self._reason_since_ns = reason, now_ns
+
+    def _fold_drops(self, now_ns: int) -> None:
+        if self._dropped > self._dropped_noted and now_ns - self._folded_ns >= FOLD_NS:
+            self._log("inbox.dropped", "warning", count=self._dropped - self._dropped_noted)
+            self._dropped_noted, self._folded_ns = self._dropped, now_ns
+
+    def _log(self, name: str, level: Level, **fields: Value) -> None:
+        self._events.append(LogEvent(name, level, fields))
+
+    def status(self, now_ns: int) -> dict[str, object]:
+        """Return what ``haulier status`` shows, as plain JSON values."""
+        estimate, book, command = self._estimate, self._order_book, self._verdict.command
+        return {
+            "devices": {
+                name: {
+                    "phase": str(state.phase),
+                    "since_s": round((now_ns - state.since_ns) * 1e-9, 3),
+                    "error": _error(state.error),
+                }
+                for name, state in self._devices.items()
+            },
+            "pose": None
+            if estimate is None
+            else {
+                "map_id": self._map_id,
+                "x_m": estimate.map_from_base.x_m,
+                "y_m": estimate.map_from_base.y_m,
+                "yaw_rad": estimate.map_from_base.yaw_rad,
+                "stddev_m": math.sqrt(estimate.covariance[0, 0] + estimate.covariance[1, 1]),
+                "score": estimate.score,
+                "localized": estimate.localized,
+                "reason": estimate.reason,
+            },
+            "command": {
+                "forward_mps": command.forward_mps,
+                "yaw_rate_radps": command.yaw_rate_radps,
+                "slowed": self._verdict.slowed,
+                "stop_reason": self._reason.value if self._reason else None,
+                "stop_since_s": round((now_ns - self._reason_since_ns) * 1e-9, 3)
+                if self._reason
+                else None,
+            },
+            "order": {
+                "order_id": book.order_id,
+                "order_update_id": book.order_update_id,
+                "last_node_id": book.last_node_id,
+                "nodes_left": len(book.waypoints),
+                "idle": book.idle,
+            },
+            "battery": self._battery_status(),
+            "scans": self._scans,
+            "dropped": self._dropped,
+            "broker_error": _error(self._broker_error),
+        }
+
+    def _battery_status(self) -> dict[str, float] | None:
+        status = self._base_status
+        if status is None or math.isnan(status.battery_v):
+            return None
+        return {
+            "voltage_v": status.battery_v,
+            "charge": self._battery.charge(status.battery_v),
+        }
+
+
+def _error(error: HaulierError | None) -> dict[str, str] | None:
+    if error is None:
+        return None
+    return {"code": error.code, "detail": error.detail, "hint": error.hint}

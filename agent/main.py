@@ -1,0 +1,239 @@
+"""The composition root: the only place that makes threads, the real clock, ports and the broker."""
+
+import gc
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import structlog
+
+from agent.avoidance.governor import Governor
+from agent.avoidance.protective_field import ProtectiveField
+from agent.clock import Clock, SystemClock
+from agent.config import Config
+from agent.errors import MapError
+from agent.geometry.polygon import rectangle
+from agent.kernels.warmup import warm_up as warm_up_agent
+from agent.local.server import LocalServer
+from agent.localization.localizer import Localizer
+from agent.loop import BASE, LIDAR, Agent, Battery
+from agent.mailbox import Mailbox, Outbox
+from agent.mapping.map_file import load_map
+from agent.mapping.occupancy_grid import OccupancyGrid
+from agent.route.follower import PathFollower
+from agent.streams import TICK
+from agent.telemetry.broker import MqttLink
+from agent.telemetry.timing import LoopTiming
+from agent.telemetry.watchdog import ServiceManager
+from agent.vda5050.identity import Identity
+from agent.vda5050.instant_actions import InstantActionRunner
+from agent.vda5050.order_book import OrderBook
+from agent.vda5050.state_report import StateReport
+from drivers.driver import PortSpec
+from drivers.errors import HaulierError
+from drivers.kernels import warm_up as warm_up_drivers
+from drivers.port import SerialPort
+from drivers.runner import DeviceRunner, IoLoop
+
+PERIOD_NS = round(1e9 / TICK.rate_hz)
+STATUS_PERIOD_NS = 1_000_000_000
+FOLD_NS = 30_000_000_000
+
+
+def warm_up() -> list[str]:
+    """Compile every kernel, or load it from the cache, and return their names."""
+    return [*warm_up_drivers(), *warm_up_agent()]
+
+
+def identity_of(config: Config) -> Identity:
+    """Return who the robot is to the platform."""
+    return Identity(
+        config.robot.manufacturer, config.robot.serial_number, config.broker.topic_prefix
+    )
+
+
+def build_agent(config: Config, grid: OccupancyGrid) -> Agent:
+    """Join the agent's parts as the configuration says; no I/O.
+
+    Raises:
+        MapError: The start pose is not on the map.
+    """
+    start = config.map.map_from_base
+    if not grid.contains(start.x_m, start.y_m):
+        raise MapError(f"map.start_pose ({start.x_m}, {start.y_m}) lies outside the map")
+    footprint = rectangle(config.robot.length_m, config.robot.width_m, config.robot.center_x_m)
+    mount = config.lidar.base_from_lidar
+    identity = identity_of(config)
+    return Agent(
+        localizer=Localizer(
+            grid, config.localization, mount, start, np.random.default_rng(config.seed)
+        ),
+        order_book=OrderBook(identity, config.order.deviation_m, config.order.deviation_rad),
+        instant_actions=InstantActionRunner(),
+        state_report=StateReport(identity),
+        follower=PathFollower(config.follower),
+        field=ProtectiveField(config.field, footprint, mount, config.motion.deceleration_mps2),
+        governor=Governor(config.motion, footprint, mount),
+        battery=Battery(
+            empty_v=config.robot.battery_empty_v, full_v=config.robot.battery_full_v
+        ),
+        map_id=config.map.id,
+    )
+
+
+class Daemon:
+    """The running robot: agent, device runners, broker link, local socket."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._clock = clock
+        self._config = config
+        self._log = structlog.get_logger()
+        self._manager = ServiceManager()
+        self._stop = threading.Event()
+        self._mailbox = Mailbox()
+        self._timing = LoopTiming(PERIOD_NS)
+        self._agent = build_agent(config, load_map(config.map.file))
+        self._runners = [
+            DeviceRunner(LIDAR, config.lidar.build("lidar"), _opener(config.lidar.port)),
+            DeviceRunner(BASE, config.base.build("base"), _opener(config.base.port)),
+        ]
+        self._io = IoLoop(self._runners, clock)
+        self._link = MqttLink(config.broker, identity_of(config), self._mailbox.put_message, clock)
+        self._status: dict[str, Any] = {}
+        self._overruns_noted = 0
+        self._folded_ns = clock.now_ns()
+        self._broker_up: bool | None = None
+
+    def run(self) -> None:
+        """Warm up, start the threads, and keep the loop's beat until asked to stop."""
+        warm_up()
+        server = LocalServer(self._config.local.socket, {"status": self._answer_status})
+        threads = [
+            threading.Thread(target=self._io.run, args=(self._mailbox.put, self._stop), name="io"),
+            threading.Thread(target=server.serve, args=(self._stop,), name="local"),
+        ]
+        self._log.info("agent.started", kernels="warm", map=str(self._config.map.file))
+        # What start-up allocated stays: collecting it again would stall the loop for 0.1 s.
+        gc.collect()
+        gc.freeze()
+        for thread in threads:
+            thread.start()
+        self._link.start()
+        try:
+            self._beat()
+        finally:
+            self._manager.stopping()
+            self._stop.set()
+            for thread in threads:
+                thread.join(timeout=5.0)
+            self._link.stop()
+            self._manager.close()
+            self._log.info("agent.stopped")
+
+    def ask_to_stop(self, signal_number: int, frame: object) -> None:
+        """Signal handler."""
+        del signal_number, frame
+        self._stop.set()
+
+    def _beat(self) -> None:
+        """Tick on absolute deadlines; a missed one is counted and skipped, never caught up."""
+        deadline_ns = self._clock.now_ns()
+        fed_ns = reported_ns = deadline_ns
+        self._manager.ready("running")
+        self._log.info("agent.ready")
+        while not self._stop.is_set():
+            deadline_ns = max(deadline_ns + PERIOD_NS, self._clock.now_ns() - PERIOD_NS)
+            self._clock.wait_until_ns(deadline_ns)
+            started_ns = self._clock.now_ns()
+            outbox = self._agent.tick(
+                started_ns, self._mailbox.drain(self._clock.utc_ns(), self._link.error)
+            )
+            self._send(outbox)
+            self._status = self._agent.status(started_ns)
+            ended_ns = self._clock.now_ns()
+            self._timing.note(deadline_ns, started_ns, ended_ns)
+            if ended_ns - fed_ns >= self._manager.watchdog_period_ns > 0:
+                self._manager.alive()
+                fed_ns = ended_ns
+            if ended_ns - reported_ns >= STATUS_PERIOD_NS:
+                self._report(ended_ns)
+                reported_ns = ended_ns
+
+    def _send(self, outbox: Outbox) -> None:
+        self._runners[1].submit(outbox.command)
+        self._link.publish(outbox.publications)
+        for event in outbox.events:
+            getattr(self._log, event.level)(event.name, **event.fields)
+
+    def _report(self, now_ns: int) -> None:
+        """Once a second: the line that systemctl shows, broker transitions, folded overruns."""
+        error = self._link.error
+        if (error is None) is not self._broker_up:
+            self._broker_up = error is None
+            if error is None:
+                self._log.info("broker.connected")
+            else:
+                self._log.warning("broker.lost", reason=error.detail, hint=error.hint)
+        if now_ns - self._folded_ns >= FOLD_NS:
+            overruns = self._timing.overruns - self._overruns_noted
+            if overruns:
+                self._log.warning("tick.overran", count=overruns, **self._timing.status())
+            self._overruns_noted, self._folded_ns = self._timing.overruns, now_ns
+        self._manager.status("; ".join(complaints(self._status)) or "driving on order")
+
+    def _answer_status(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer ``haulier status`` from the last tick's snapshot; runs in the server's thread."""
+        del request
+        status = self._status
+        return status | {
+            "loop": self._timing.status(),
+            "codecs": {runner.name: asdict(runner.driver.codec.stats) for runner in self._runners},
+            "complaints": complaints(status),
+        }
+
+
+def complaints(status: dict[str, Any]) -> list[str]:
+    """Return what keeps the robot from working, in words; empty when nothing does."""
+    found = []
+    for name, device in status.get("devices", {}).items():
+        if device["phase"] != "streaming":
+            error = device["error"]
+            reason = f": {error['code']}: {error['detail']}" if error else ""
+            found.append(f"{name} {device['phase']} for {device['since_s']:.1f} s{reason}")
+    pose = status.get("pose")
+    if pose is None or not pose["localized"]:
+        found.append(f"not localized: {pose['reason'] if pose else 'no scan yet'}")
+    if status.get("broker_error"):
+        error = status["broker_error"]
+        found.append(f"broker: {error['code']}: {error['detail']}")
+    reason = status.get("command", {}).get("stop_reason")
+    if reason:
+        found.append(f"standing: {reason} for {status['command']['stop_since_s']:.1f} s")
+    return found
+
+
+def _opener(node: str) -> Callable[[PortSpec], SerialPort]:
+    def open_port(spec: PortSpec) -> SerialPort:
+        return SerialPort(node, spec)
+
+    return open_port
+
+
+def run(config: Config, clock: Clock | None = None) -> int:
+    """Run the daemon until a signal ends it, and return the exit status."""
+    daemon = Daemon(config, clock or SystemClock())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, daemon.ask_to_stop)
+    log = structlog.get_logger()
+    try:
+        daemon.run()
+    except HaulierError:
+        raise
+    except Exception as error:
+        # The last line of defence: whatever it was, the journal says it in one line.
+        log.error("agent.failed", reason=f"{type(error).__name__}: {error}", exc_info=True)
+        return HaulierError.exit_code
+    return 0

@@ -1,0 +1,65 @@
+"""The journal: one line per transition, event names from a closed list, fields with units."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+EVENTS = {
+    "agent.started": "the daemon came up; what it was built with",
+    "agent.ready": "kernels are warm, the map is loaded, the loop runs",
+    "agent.stopped": "the daemon goes down in order",
+    "agent.failed": "the daemon goes down because of an error",
+    "device.connecting": "a device's port is being opened",
+    "device.starting": "a device's port is open, its handshake runs",
+    "device.streaming": "a device delivers",
+    "device.lost": "a device stopped delivering; why",
+    "pose.lost": "the pose may no longer be used to drive; why",
+    "pose.recovered": "the pose may be used to drive again",
+    "motion.stopped": "motion was asked for and refused; why",
+    "motion.resumed": "motion is no longer refused",
+    "order.accepted": "an order or an update of it was accepted",
+    "order.rejected": "an order was rejected; why",
+    "order.finished": "the last released node was reached and no horizon is left",
+    "order.cancelled": "an order was given up at the platform's wish",
+    "node.reached": "a node of the order was reached",
+    "broker.connected": "the shared platform can be reached",
+    "broker.lost": "the shared platform cannot be reached; why",
+    "message.refused": "a message of the platform could not be read",
+    "inbox.dropped": "values were replaced or refused unread, folded over 30 s",
+    "tick.overran": "control cycles were late, folded over 30 s",
+}
+
+PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+
+
+def configure(*, console: bool) -> None:
+    """Set up structlog: colours for a terminal, JSON with journald's priority prefix otherwise."""
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if console else _render_for_journald
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+_json = structlog.processors.JSONRenderer()
+
+
+def _render_for_journald(
+    logger: Any,  # noqa: ANN401
+    method: str,
+    event: MutableMapping[str, Any],
+) -> str:
+    """Prefix the JSON line with ``<N>``, which journald reads as the line's priority."""
+    priority = PRIORITIES.get(str(event.get("level", "info")), PRIORITIES["info"])
+    return f"<{priority}>{_json(logger, method, event)!s}"

@@ -1,0 +1,34 @@
+"""What the platform is told about the robot's connection (VDA 5050 2.1, section 6.14)."""
+
+from agent.clock import Clock
+from agent.telemetry.publication import Publication
+from agent.vda5050.identity import Identity
+from agent.vda5050.messages import Connection, ConnectionState, HeaderCounter
+from agent.vda5050.topics import publication
+
+
+class ConnectionReport:
+    """Makes the messages of the topic ``connection``; used by the broker's thread alone."""
+
+    def __init__(self, identity: Identity, clock: Clock) -> None:
+        self._headers = HeaderCounter(identity)
+        self._clock = clock
+
+    def online(self) -> Publication:
+        """Return what to send after every connect."""
+        return self._message(ConnectionState.ONLINE)
+
+    def offline(self) -> Publication:
+        """Return what to send before a wanted disconnect."""
+        return self._message(ConnectionState.OFFLINE)
+
+    def will(self) -> Publication:
+        """Return what the broker shall send when the robot vanishes.
+
+        Number and stamp are those of the connect, which the standard notes as unavoidable.
+        """
+        return self._message(ConnectionState.CONNECTIONBROKEN)
+
+    def _message(self, state: ConnectionState) -> Publication:
+        header = self._headers.next("connection", self._clock.utc_ns())
+        return publication("connection", Connection(**header, connection_state=state))

@@ -1,0 +1,141 @@
+"""What the robot is and what it can do (VDA 5050 2.1, section 6.15)."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge, Gt, Le
+
+from agent.vda5050.instant_actions import MOST_ACTIONS, SUPPORTED
+from agent.vda5050.messages import (
+    ActionScope,
+    AgvAction,
+    AgvClass,
+    AgvGeometry,
+    Envelope2d,
+    Factsheet,
+    HeaderFields,
+    Kinematic,
+    LoadSpecification,
+    LocalizationType,
+    MaxArrayLens,
+    MaxStringLens,
+    NavigationType,
+    OptionalParameter,
+    PhysicalParameters,
+    PolygonPoint,
+    ProtocolFeatures,
+    ProtocolLimits,
+    Support,
+    Timing,
+    TypeSpecification,
+)
+from agent.vda5050.order_book import MOST_NODES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vehicle:
+    """Physical properties of the robot.
+
+    Attributes:
+        series: Name of the robot's series.
+        description: What a person should know about the series.
+        length_m: Along the robot's x axis.
+        width_m: Along its y axis.
+        height_m: Over the floor.
+        center_x_m: Where the middle of the length is, from the kinematic centre.
+        min_speed_mps: Slowest speed it can hold.
+        max_speed_mps: Fastest speed it is allowed.
+        max_yaw_rate_radps: Fastest turn.
+        acceleration_mps2: Largest acceleration.
+        deceleration_mps2: Largest deceleration.
+        max_load_kg: Largest mass it may carry.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    series: str
+    description: str = ""
+    length_m: Annotated[float, Gt(0), Le(10)]
+    width_m: Annotated[float, Gt(0), Le(5)]
+    height_m: Annotated[float, Gt(0), Le(5)]
+    center_x_m: Annotated[float, Ge(-5), Le(5)] = 0.0
+    min_speed_mps: Annotated[float, Ge(0), Le(1)] = 0.0
+    max_speed_mps: Annotated[float, Gt(0), Le(5)]
+    max_yaw_rate_radps: Annotated[float, Gt(0), Le(6)]
+    acceleration_mps2: Annotated[float, Gt(0), Le(10)]
+    deceleration_mps2: Annotated[float, Gt(0), Le(10)]
+    max_load_kg: Annotated[float, Ge(0), Le(100_000)] = 0.0
+
+
+# What is not in this table is not supported (section 6.15.1, protocolFeatures).
+OPTIONAL_PARAMETERS = (
+    ("order.nodes.nodePosition", Support.REQUIRED, "on the map that the state names"),
+    ("order.nodes.nodePosition.theta", Support.SUPPORTED, None),
+    ("order.nodes.nodePosition.allowedDeviationXY", Support.SUPPORTED, None),
+    ("order.nodes.nodePosition.allowedDeviationTheta", Support.SUPPORTED, None),
+    ("order.edges.maxSpeed", Support.SUPPORTED, "above 0"),
+    ("order.edges.maxHeight", Support.SUPPORTED, "compared with the robot's height"),
+    ("order.edges.orientation", Support.SUPPORTED, "0, tangential: it drives forwards"),
+    ("order.edges.rotationAllowed", Support.SUPPORTED, "it turns on the nodes"),
+    ("order.edges.length", Support.SUPPORTED, "not needed"),
+)
+
+
+def factsheet(header: HeaderFields, vehicle: Vehicle, timing: Timing) -> Factsheet:
+    """Return the factsheet of a differential-drive robot that finds its way by natural features."""
+    return Factsheet(
+        **header,
+        type_specification=TypeSpecification(
+            series_name=vehicle.series,
+            series_description=vehicle.description or None,
+            agv_kinematic=Kinematic.DIFF,
+            agv_class=AgvClass.CARRIER,
+            max_load_mass=vehicle.max_load_kg,
+            localization_types=[LocalizationType.NATURAL],
+            navigation_types=[NavigationType.VIRTUAL_LINE_GUIDED],
+        ),
+        physical_parameters=PhysicalParameters(
+            speed_min=vehicle.min_speed_mps,
+            speed_max=vehicle.max_speed_mps,
+            angular_speed_max=vehicle.max_yaw_rate_radps,
+            acceleration_max=vehicle.acceleration_mps2,
+            deceleration_max=vehicle.deceleration_mps2,
+            height_min=vehicle.height_m,
+            height_max=vehicle.height_m,
+            width=vehicle.width_m,
+            length=vehicle.length_m,
+        ),
+        protocol_limits=ProtocolLimits(
+            max_string_lens=MaxStringLens(),
+            max_array_lens=MaxArrayLens(
+                order_nodes=MOST_NODES,
+                order_edges=MOST_NODES - 1,
+                state_action_states=MOST_ACTIONS,
+            ),
+            timing=timing,
+        ),
+        protocol_features=ProtocolFeatures(
+            optional_parameters=[
+                OptionalParameter(parameter=parameter, support=support, description=description)
+                for parameter, support, description in OPTIONAL_PARAMETERS
+            ],
+            agv_actions=[
+                AgvAction(
+                    action_type=action,
+                    action_description=description,
+                    action_scopes=[ActionScope.INSTANT],
+                )
+                for action, description in SUPPORTED.items()
+            ],
+        ),
+        agv_geometry=AgvGeometry(envelopes_2d=[_footprint(vehicle)]),
+        load_specification=LoadSpecification(),
+    )
+
+
+def _footprint(vehicle: Vehicle) -> Envelope2d:
+    """Return the robot's outline, counter-clockwise from its rear right corner."""
+    back = vehicle.center_x_m - vehicle.length_m / 2.0
+    front = vehicle.center_x_m + vehicle.length_m / 2.0
+    side = vehicle.width_m / 2.0
+    corners = ((back, -side), (front, -side), (front, side), (back, side))
+    return Envelope2d(set="footprint", polygon_points=[PolygonPoint(x=x, y=y) for x, y in corners])

@@ -1,0 +1,16 @@
+"""Errors of the bench."""
+
+from drivers.errors import HaulierError
+
+
+class BenchError(HaulierError):
+    """The bench cannot do what it was asked to.
+
+    Example scenarios: a spec with an unknown key, an obstacle named twice, a start pose inside a
+    wall, a bench process that does not answer.
+    """
+
+    code = "BENCH_ERROR"
+    vda_type = "benchError"
+    hint = "Correct the bench spec or the case that the text names; the product is not at fault."
+    exit_code = 65
