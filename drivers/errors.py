@@ -7,7 +7,8 @@
          ├─ PortUnavailable   the port cannot be opened: missing node, no permission, in use
          ├─ PortLost          the port was open and is gone: unplugged, adapter reset
          ├─ StreamStale       the port is open, but the device stopped sending what it must
-         └─ DeviceFault       the device itself reports a fault
+         ├─ DeviceFault       the device itself reports a fault
+         └─ DriverUnknown     no driver of that name is installed
 
 An exception means a change of state. A bad frame or a lost byte is a counted value, see
 ``drivers.driver.CodecStats``.
@@ -105,3 +106,12 @@ class DeviceFault(DriverError):
     code = "DEVICE_FAULT"
     vda_type = "deviceFault"
     hint = "Read the fault in the error text and in the maker's manual; clear it at the device."
+
+
+class DriverUnknown(DriverError):
+    """No driver of that name is installed, or it cannot be imported."""
+
+    code = "DRIVER_UNKNOWN"
+    vda_type = "configurationError"
+    hint = "List what is installed with 'haulier driver list'; install the maker's package."
+    exit_code = 78

@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hil.broker", description=__doc__)
     parser.add_argument("--port", type=int, default=1883)
     options = parser.parse_args(arguments)
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)  # amqtt logs a traceback of what it raises anyway
     try:
         asyncio.run(serve(options.port))
     except BrokerError as error:

@@ -149,7 +149,7 @@ class Player:
         self._drive = drive
         self._revolution_s = revolution_s
         self._max_range_m = max_range_m
-        self._standing = log.scans[0].odom
+        self._origin = self._destination = log.scans[0].odom
         self._next_scan = 0
         self._empty_left = 0
         self._distance_m = 0.0
@@ -168,14 +168,14 @@ class Player:
     @property
     def truth(self) -> Truth:
         """Where the wheels have led so far, in the frame of the log's odometry."""
-        pose = self.wheels.pose_after(self._standing)
+        pose = self.wheels.pose_after(self._origin)
         left_mps, right_mps = self.wheels.speeds_mps()
         return Truth(
             self.wheels.now_ns,
             Pose(pose.x_m, pose.y_m, pose.yaw_rad),
             0.5 * (left_mps + right_mps),
             (right_mps - left_mps) / self._drive.track_m,
-            self._distance_m + pose.distance_m(self._standing),
+            self._distance_m + pose.distance_m(self._origin),
             None,
         )
 
@@ -194,10 +194,10 @@ class Player:
             self._revolutions.append((start_ns, None))
             return
         scan = self._scans[self._next_scan]
-        arrived = self._arrived()
-        motion = _motion(arrived, scan.odom, self._drive.track_m)
-        if motion and self._next_scan > 0 and self._is_showing():
-            self._depart(arrived, motion, start_ns)
+        motion = _motion(self._destination, scan.odom, self._drive.track_m)
+        if motion:
+            self._depart(motion, scan.odom, start_ns)
+            self._revolutions.append((start_ns, None))
             return
         self._revolutions.append((start_ns, self._next_scan))
         self.played.append(PlayedScan(self._next_scan, scan.stamp_s, start_ns))
@@ -219,15 +219,8 @@ class Player:
         ranges[ranges > self._max_range_m] = np.nan
         return ranges
 
-    def _is_showing(self) -> bool:
-        return bool(self._revolutions) and self._revolutions[-1][1] is not None
-
-    def _arrived(self) -> Pose2:
-        """Return where the robot stands once the motion under way, if any, is over."""
-        return self.wheels.destination(self._standing)
-
     def _depart(
-        self, arrived: Pose2, motion: tuple[tuple[float, float], ...], start_ns: int
+        self, motion: tuple[tuple[float, float], ...], destination: Pose2, start_ns: int
     ) -> None:
         lengths_m = [max(abs(left_m), abs(right_m)) for left_m, right_m in motion]
         drive_s = _PEAK * sum(lengths_m) / self._drive.max_speed_mps
@@ -236,8 +229,8 @@ class Player:
         drive_ns = round(revolutions * self._revolution_s * 1e9) - 2 * _SETTLE_NS
         ends = np.cumsum([0.0, *lengths_m]) / sum(lengths_m)
         times_ns = [start_ns + _SETTLE_NS + round(float(end) * drive_ns) for end in ends]
-        self._distance_m += arrived.distance_m(self._standing)
-        self._standing = arrived
+        self._distance_m += self._origin.distance_m(self._destination)
+        self._origin, self._destination = self._destination, destination
         self.wheels.follow(
             tuple(
                 _Leg(left_m, right_m, from_ns, to_ns)
@@ -247,7 +240,6 @@ class Player:
             )
         )
         self._empty_left = revolutions - 1
-        self._revolutions.append((start_ns, None))
 
 
 def _motion(start: Pose2, end: Pose2, track_m: float) -> tuple[tuple[float, float], ...]:

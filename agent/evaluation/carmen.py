@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.errors import AgentError
 from agent.geometry.pose import Pose2
@@ -151,7 +152,7 @@ def _odom(words: list[str]) -> CarmenOdometry:
 
 
 def _scan(
-    angles_rad: np.ndarray[tuple[int], np.dtype[np.float64]],
+    angles_rad: NDArray[np.floating],
     ranges: list[str],
     limit_m: float,
     *,

@@ -106,9 +106,7 @@ def measurements(log: CarmenLog, epoch_s: float) -> Iterator[Odometry | Scan]:
             sample = pending[taken]
             if sample.stamp_s < scan.stamp_s:
                 stamp_ns = _to_ns(sample.stamp_s - epoch_s)
-                yield _odometry(
-                    stamp_ns, sample.odom, sample.forward_mps, sample.yaw_rate_radps
-                )
+                yield _odometry(stamp_ns, sample.odom, sample.forward_mps, sample.yaw_rate_radps)
             taken += 1
         stamp_ns = _to_ns(scan.stamp_s - epoch_s)
         yield _odometry(stamp_ns, scan.odom, 0.0, 0.0)

@@ -8,10 +8,16 @@ import math
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 
 @njit(cache=True, nogil=True)
-def lower_envelope(samples, vertices, boundaries, envelope):
+def lower_envelope(
+    samples: NDArray[np.float64],
+    vertices: NDArray[np.int64],
+    boundaries: NDArray[np.float64],
+    envelope: NDArray[np.float64],
+) -> None:
     """Transform one line: ``envelope[q] = min over p of (q - p)^2 + samples[p]``.
 
     Args:
@@ -50,7 +56,7 @@ def lower_envelope(samples, vertices, boundaries, envelope):
 
 
 @njit(cache=True, nogil=True)
-def distance_transform(occupied, limit):
+def distance_transform(occupied: NDArray[np.bool_], limit: float) -> NDArray[np.float32]:
     """Return the distance from each cell's centre to that of the nearest occupied cell.
 
     Args:

@@ -9,10 +9,19 @@ import math
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 
 @njit(cache=True, nogil=True)
-def log_weights(poses, points_m, log_field, log_outside, resolution_m, evidence, log_weight):
+def log_weights(
+    poses: NDArray[np.float64],
+    points_m: NDArray[np.float64],
+    log_field: NDArray[np.float32],
+    log_outside: float,
+    resolution_m: float,
+    evidence: float,
+    log_weight: NDArray[np.float64],
+) -> None:
     """Add the tempered log-likelihood of a scan to the log-weight of each pose.
 
     Thrun, Burgard, Fox, "Probabilistic Robotics" (2005), table 6.3, in the log domain.
@@ -37,14 +46,14 @@ def log_weights(poses, points_m, log_field, log_outside, resolution_m, evidence,
             column = math.floor(x + cos * px - sin * py)
             row = math.floor(y + sin * px + cos * py)
             if 0 <= row < rows and 0 <= column < columns:
-                total += float(log_field[int(row), int(column)])
+                total += float(log_field[row, column])
             else:
                 total += log_outside
         log_weight[i] += evidence * total
 
 
 @njit(cache=True, nogil=True)
-def interpolate(field, u, v):
+def interpolate(field: NDArray[np.float32], u: float, v: float) -> tuple[bool, float, float, float]:
     """Return a field and its slope between the centres of four cells.
 
     Args:
@@ -58,21 +67,30 @@ def interpolate(field, u, v):
     rows, columns = field.shape
     u -= 0.5
     v -= 0.5
-    column, row = int(math.floor(u)), int(math.floor(v))
+    column, row = math.floor(u), math.floor(v)
     if column < 0 or row < 0 or column + 1 >= columns or row + 1 >= rows:
         return False, 0.0, 0.0, 0.0
     a, b = u - column, v - row
-    f00 = float(field[row, column])
-    f01 = float(field[row, column + 1])
-    f10 = float(field[row + 1, column])
-    f11 = float(field[row + 1, column + 1])
+    # In a kernel float() keeps float32, and so would the differences.
+    f00 = np.float64(field[row, column])
+    f01 = np.float64(field[row, column + 1])
+    f10 = np.float64(field[row + 1, column])
+    f11 = np.float64(field[row + 1, column + 1])
     low, high = f00 + a * (f01 - f00), f10 + a * (f11 - f10)
     slope_u = (1.0 - b) * (f01 - f00) + b * (f11 - f10)
     return True, low + b * (high - low), slope_u, high - low
 
 
 @njit(cache=True, nogil=True)
-def normal_equations(pose, points_m, distance_m, resolution_m, kernel_m, hessian, gradient):
+def normal_equations(
+    pose: NDArray[np.float64],
+    points_m: NDArray[np.float64],
+    distance_m: NDArray[np.float32],
+    resolution_m: float,
+    kernel_m: float,
+    hessian: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+) -> None:
     """Linearize the robust sum of squared distances between a scan and the map.
 
     Each point is a residual ``r`` = distance to the nearest occupied cell, weighted by Geman and
@@ -113,7 +131,13 @@ def normal_equations(pose, points_m, distance_m, resolution_m, kernel_m, hessian
 
 
 @njit(cache=True, nogil=True)
-def inlier_share(pose, points_m, distance_m, resolution_m, tolerance_m):
+def inlier_share(
+    pose: NDArray[np.float64],
+    points_m: NDArray[np.float64],
+    distance_m: NDArray[np.float32],
+    resolution_m: float,
+    tolerance_m: float,
+) -> float:
     """Return the share of points that end within a tolerance of an occupied cell.
 
     Args:
@@ -126,7 +150,7 @@ def inlier_share(pose, points_m, distance_m, resolution_m, tolerance_m):
     Returns:
         Share in [0, 1]; 0 for no points.
     """
-    count = points_m.shape[0]
+    count = len(points_m)
     if count == 0:
         return 0.0
     scale = 1.0 / resolution_m
@@ -135,9 +159,7 @@ def inlier_share(pose, points_m, distance_m, resolution_m, tolerance_m):
     for j in range(count):
         dx = cos * points_m[j, 0] - sin * points_m[j, 1]
         dy = sin * points_m[j, 0] + cos * points_m[j, 1]
-        inside, r, _, _ = interpolate(
-            distance_m, (pose[0] + dx) * scale, (pose[1] + dy) * scale
-        )
+        inside, r, _, _ = interpolate(distance_m, (pose[0] + dx) * scale, (pose[1] + dy) * scale)
         if inside and r <= tolerance_m:
             inliers += 1
     return inliers / count

@@ -2,11 +2,20 @@
 
 import math
 
+import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 
 @njit(cache=True, nogil=True)
-def propagate(poses, turn_rad, distance_m, final_turn_rad, stddevs, generator):
+def propagate(
+    poses: NDArray[np.float64],
+    turn_rad: float,
+    distance_m: float,
+    final_turn_rad: float,
+    stddevs: tuple[float, float, float],
+    generator: np.random.Generator,
+) -> None:
     """Move each pose by a turn, a straight line and a turn, each with its own noise, in place.
 
     Thrun, Burgard, Fox, "Probabilistic Robotics" (2005), table 5.6, lines 5 to 10.

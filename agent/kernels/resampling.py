@@ -1,10 +1,17 @@
 """Survival of the fittest particles."""
 
+import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 
 @njit(cache=True, nogil=True)
-def low_variance(poses, weights, start, survivors):
+def low_variance(
+    poses: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    start: float,
+    survivors: NDArray[np.float64],
+) -> None:
     """Draw particles in proportion to their weights with a single random number.
 
     Thrun, Burgard, Fox, "Probabilistic Robotics" (2005), table 4.4.

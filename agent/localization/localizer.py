@@ -301,4 +301,5 @@ def rotate(covariance: NDArray[np.float64], yaw_rad: float) -> NDArray[np.float6
     """Turn a covariance of x, y and yaw into a frame at another heading."""
     cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
     turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-    return turn @ covariance @ turn.T
+    turned: NDArray[np.float64] = turn @ covariance @ turn.T
+    return turned

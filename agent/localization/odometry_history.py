@@ -56,7 +56,6 @@ class OdometryHistory:
             return Intake.INVALID
         reported = Pose2(odometry.x_m, odometry.y_m, odometry.yaw_rad)
         intake = Intake.ADDED
-        yaw_rad = odometry.yaw_rad
         if self._newest is not None:
             age_ns = odometry.stamp_ns - self._newest.stamp_ns
             if age_ns <= 0:
@@ -67,7 +66,7 @@ class OdometryHistory:
                 self._odom_from_reported = self._newest_pose() @ reported.inverse()
         pose = self._odom_from_reported @ reported
         yaw_rad = pose.yaw_rad
-        if self._samples:
+        if self._samples:  # unwrapped, so that headings can be interpolated as numbers
             last_yaw_rad = self._samples[-1][3]
             yaw_rad = last_yaw_rad + difference(pose.yaw_rad, last_yaw_rad)
         self._samples.append((odometry.stamp_ns, pose.x_m, pose.y_m, yaw_rad))

@@ -144,6 +144,6 @@ class ParticleFilter:
         return Cluster(Pose2(float(x_m), float(y_m), wrap(float(yaw_rad))), covariance)
 
     def _weights(self) -> NDArray[np.float64]:
-        weights = np.exp(self._log_weights - self._log_weights.max())
+        weights: NDArray[np.float64] = np.exp(self._log_weights - self._log_weights.max())
         weights /= weights.sum()
         return weights

@@ -51,7 +51,9 @@ class LikelihoodFieldModel:
             "max_range_m": params.max_range_m,
         }
         self._log_field = log_likelihood(field.distance_m, **mixture)
-        self._log_outside = float(log_likelihood(np.float32([field.limit_m]), **mixture)[0])
+        self._log_outside = float(
+            log_likelihood(np.full(1, field.limit_m, np.float32), **mixture)[0]
+        )
 
     def add_log_weights(
         self,

@@ -68,5 +68,6 @@ def log_likelihood(
     """
     distance = distance_m.astype(np.float64)
     peak = hit_share / (hit_stddev_m * np.sqrt(2.0 * np.pi))
-    hit = peak * np.exp(-0.5 * (distance / hit_stddev_m) ** 2)
-    return np.log(hit + (1.0 - hit_share) / max_range_m).astype(np.float32)
+    hit: NDArray[np.float64] = peak * np.exp(-0.5 * (distance / hit_stddev_m) ** 2)
+    mixture: NDArray[np.float64] = hit + (1.0 - hit_share) / max_range_m
+    return np.log(mixture).astype(np.float32)

@@ -660,7 +660,7 @@ def decode(model: type[M], payload: bytes) -> M:
         MessageInvalid: It is not JSON or breaks the standard; the text names the fields.
     """
     try:
-        return model.model_validate_json(payload)
+        return model.model_validate_json(payload, by_alias=True, by_name=False)
     except ValidationError as error:
         problems = error.errors(include_url=False)
         shown = "; ".join(

@@ -163,7 +163,8 @@ class _Head:
         ramped_s = np.minimum(after_s, self._ramp_s)
         slope = math.copysign(self._hz_per_s, self._target_hz - self._speed_hz)
         ramp = self._speed_hz * ramped_s + 0.5 * slope * ramped_s * ramped_s
-        return self._phase + ramp + self._target_hz * (after_s - ramped_s)
+        phases: FloatArray = self._phase + ramp + self._target_hz * (after_s - ramped_s)
+        return phases
 
 
 @dataclass(slots=True)

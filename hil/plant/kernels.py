@@ -8,13 +8,19 @@ Grids are ``cells[row, col]`` with row 0 at the bottom; cell (0, 0) has its lowe
 """
 
 import math
+from typing import TypeAlias
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+BoolArray: TypeAlias = NDArray[np.bool_]
+FloatArray: TypeAlias = NDArray[np.float64]
+StampArray: TypeAlias = NDArray[np.int64]
 
 
 @njit(cache=True, nogil=True)
-def _cast_grid(cells, x, y, dx, dy, limit):
+def _cast_grid(cells: BoolArray, x: float, y: float, dx: float, dy: float, limit: float) -> float:
     """Return how far a ray runs to the first occupied cell, all lengths in cells.
 
     Amanatides and Woo, "A Fast Voxel Traversal Algorithm for Ray Tracing", Eurographics 1987,
@@ -57,7 +63,9 @@ def _cast_grid(cells, x, y, dx, dy, limit):
 
 
 @njit(cache=True, nogil=True)
-def _cast_disc(x, y, dx, dy, center_x, center_y, radius):
+def _cast_disc(
+    x: float, y: float, dx: float, dy: float, center_x: float, center_y: float, radius: float
+) -> float:
     """Return how far a ray runs to a disc, 0 from inside, inf past it."""
     to_x, to_y = center_x - x, center_y - y
     along = to_x * dx + to_y * dy
@@ -71,7 +79,17 @@ def _cast_disc(x, y, dx, dy, center_x, center_y, radius):
 
 
 @njit(cache=True, nogil=True)
-def _cast_box(x, y, dx, dy, center_x, center_y, yaw, half_length, half_width):
+def _cast_box(
+    x: float,
+    y: float,
+    dx: float,
+    dy: float,
+    center_x: float,
+    center_y: float,
+    yaw: float,
+    half_length: float,
+    half_width: float,
+) -> float:
     """Return how far a ray runs to an oriented box, 0 from inside, inf past it (slab method)."""
     cos, sin = math.cos(yaw), math.sin(yaw)
     from_x, from_y = x - center_x, y - center_y
@@ -92,19 +110,19 @@ def _cast_box(x, y, dx, dy, center_x, center_y, yaw, half_length, half_width):
 
 @njit(cache=True, nogil=True)
 def cast_rays(
-    cells,
-    resolution_m,
-    origin_x_m,
-    origin_y_m,
-    xs_m,
-    ys_m,
-    angles_rad,
-    offsets_s,
-    discs,
-    boxes,
-    max_range_m,
-    ranges_m,
-):
+    cells: BoolArray,
+    resolution_m: float,
+    origin_x_m: float,
+    origin_y_m: float,
+    xs_m: FloatArray,
+    ys_m: FloatArray,
+    angles_rad: FloatArray,
+    offsets_s: FloatArray,
+    discs: FloatArray,
+    boxes: FloatArray,
+    max_range_m: float,
+    ranges_m: FloatArray,
+) -> None:
     """Cast rays, each from its own place at its own time; NaN where nothing is within reach.
 
     Args:
@@ -145,7 +163,9 @@ def cast_rays(
 
 
 @njit(cache=True, nogil=True)
-def interpolate_poses(stamps_ns, poses, count, wanted_ns, out):
+def interpolate_poses(
+    stamps_ns: StampArray, poses: FloatArray, count: int, wanted_ns: StampArray, out: FloatArray
+) -> None:
     """Interpolate poses linearly in time; before the first and after the last they stand still.
 
     Args:
@@ -167,7 +187,7 @@ def interpolate_poses(stamps_ns, poses, count, wanted_ns, out):
 
 
 @njit(cache=True, nogil=True)
-def place(outline, x_m, y_m, yaw_rad, placed):
+def place(outline: FloatArray, x_m: float, y_m: float, yaw_rad: float, placed: FloatArray) -> None:
     """Take corners from their own frame to that of the world.
 
     Args:
@@ -184,7 +204,7 @@ def place(outline, x_m, y_m, yaw_rad, placed):
 
 
 @njit(cache=True, nogil=True)
-def _separated_along(polygon, other, axis_x, axis_y):
+def _separated_along(polygon: FloatArray, other: FloatArray, axis_x: float, axis_y: float) -> bool:
     """Whether the projections of two polygons on an axis are disjoint."""
     low, high = math.inf, -math.inf
     for i in range(polygon.shape[0]):
@@ -198,7 +218,7 @@ def _separated_along(polygon, other, axis_x, axis_y):
 
 
 @njit(cache=True, nogil=True)
-def polygons_overlap(polygon, other):
+def polygons_overlap(polygon: FloatArray, other: FloatArray) -> bool:
     """Whether two convex polygons share area (separating axes; touching is no overlap).
 
     Args:
@@ -217,7 +237,7 @@ def polygons_overlap(polygon, other):
 
 
 @njit(cache=True, nogil=True)
-def disc_overlaps(polygon, center_x, center_y, radius):
+def disc_overlaps(polygon: FloatArray, center_x: float, center_y: float, radius: float) -> bool:
     """Whether a disc and a convex polygon, corners counter-clockwise, share area."""
     corners = polygon.shape[0]
     inside = True
@@ -235,7 +255,14 @@ def disc_overlaps(polygon, center_x, center_y, radius):
 
 
 @njit(cache=True, nogil=True)
-def overlaps_cells(cells, resolution_m, origin_x_m, origin_y_m, polygon, square):
+def overlaps_cells(
+    cells: BoolArray,
+    resolution_m: float,
+    origin_x_m: float,
+    origin_y_m: float,
+    polygon: FloatArray,
+    square: FloatArray,
+) -> bool:
     """Whether a convex polygon shares area with an occupied cell.
 
     Args:

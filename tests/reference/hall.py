@@ -19,14 +19,13 @@ SPEED_MPS = 1.0
 TURN_RADPS = 1.0
 
 LENGTH_M, WIDTH_M = 40.0, 20.0
-RACKS = [
-    (x, y, x + 8.0, y + 1.2) for x in (6.0, 18.0, 28.0) for y in (4.0, 8.0, 12.0, 16.0)
-]
+RACKS = [(x, y, x + 8.0, y + 1.2) for x in (6.0, 18.0, 28.0) for y in (4.0, 8.0, 12.0, 16.0)]
 PILLARS = [(x, y, x + 0.4, y + 0.4) for x in (3.0, 16.0, 26.8) for y in (2.0, 10.0, 17.8)]
 ROUTE = [(2.0, 6.5), (16.0, 6.5), (16.0, 14.3), (27.5, 14.3), (27.5, 10.7), (4.5, 10.7), (4.5, 6.5)]
 
 
 # Walls in the middle of cells, so that drawing them shifts nothing.
+BASE_FROM_LIDAR = Pose2(0.25, 0.05, 0.3)
 ALIGNED = Pose2(-1.025, -1.025, 0.0)
 TURNED = Pose2(14.0, -24.0, 0.7)
 
@@ -111,7 +110,7 @@ class Run:
     """
 
     poses: np.ndarray
-    base_from_lidar: Pose2 = Pose2(0.25, 0.05, 0.3)
+    base_from_lidar: Pose2 = BASE_FROM_LIDAR
     max_range_m: float = 12.0
     noise_m: float = 0.01
     scale: float = 1.02

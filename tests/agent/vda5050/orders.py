@@ -51,7 +51,7 @@ def order(
     start: int = 0,
     spacing_m: float = 2.0,
 ) -> dict[str, Any]:
-    """A straight order along x; nodes are numbered from ``start``, ``released`` of them are base."""
+    """A straight order along x; nodes count from ``start``, ``released`` of them are base."""
     total = released if total is None else total
     numbers = range(start, start + total)
     base = start + released

@@ -1,0 +1,120 @@
+"""Collects the samples of a spinning lidar into whole revolutions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.driver import CodecStats
+from drivers.measurement import Scan
+
+GAP_STEPS = 2.5  # a hole between neighbouring rays wider than this many steps means rays are missing
+LEAST_SHARE = 0.5  # with fewer of a revolution's rays it is dropped as short
+
+
+@dataclass(slots=True)
+class _Samples:
+    """Consecutive samples: columns, and the time the last of them would have been taken at."""
+
+    angles_rad: NDArray[np.float64]
+    ranges_m: NDArray[np.float64]
+    quality: NDArray[np.uint8]
+    taken_ns: int
+
+
+class RevolutionAssembler:
+    """Cuts a stream of samples into scans.
+
+    A sample's own time is known only through the arrival of the bytes that carry it, and those
+    bunch up when the reader was late. All samples of a revolution are equally spaced in time, so
+    the earliest start that any of them implies is the one with the least delay: the minimum filter
+    of one-way clock synchronization, over one revolution.
+
+    Args:
+        stats: Where scans and short scans are counted.
+        min_range_m: Nearer returns are no returns: the robot's own body.
+        max_range_m: Farther returns are no returns.
+    """
+
+    def __init__(self, stats: CodecStats, min_range_m: float, max_range_m: float) -> None:
+        self._stats = stats
+        self._min_range_m = min_range_m
+        self._max_range_m = max_range_m
+        self._parts: list[_Samples] = []
+        self._synchronized = False
+        self.sample_ns = 0
+
+    def clear(self) -> None:
+        """Forget the revolution being collected, and wait for the start of the next."""
+        self._parts.clear()
+        self._synchronized = False
+
+    def add(
+        self,
+        angles_rad: NDArray[np.float64],
+        ranges_m: NDArray[np.float64],
+        quality: NDArray[np.uint8],
+        taken_ns: int,
+    ) -> None:
+        """Add consecutive samples of the current revolution, the last one taken at ``taken_ns``."""
+        if self._synchronized and angles_rad.size:
+            self._parts.append(_Samples(angles_rad, ranges_m, quality, taken_ns))
+
+    def begin_revolution(self, received_ns: int) -> Scan | None:
+        """Start a revolution and return the one that ended, unless it was partial or short."""
+        scan = self._assemble(received_ns) if self._parts else None
+        self._parts.clear()
+        self._synchronized = True
+        return scan
+
+    def _assemble(self, received_ns: int) -> Scan | None:
+        angles = np.concatenate([part.angles_rad for part in self._parts])
+        ranges = np.concatenate([part.ranges_m for part in self._parts])
+        quality = np.concatenate([part.quality for part in self._parts])
+        wrapped = ((angles + np.pi) % (2.0 * np.pi) - np.pi).astype(np.float32)
+        # Rounding to single precision may land on +pi, which is outside [-pi, pi).
+        wrapped[wrapped >= np.float32(np.pi)] = np.float32(-np.pi)
+        order = np.argsort(wrapped, kind="stable")
+        missing = _missing_rays(wrapped[order])
+        if angles.size < LEAST_SHARE * (angles.size + missing):
+            self._stats.short_scans += 1
+            return None
+        self._stats.scans += 1
+        with np.errstate(invalid="ignore"):
+            outside = (ranges < self._min_range_m) | (ranges > self._max_range_m)
+        ranges[outside] = np.nan
+        offsets_s = np.arange(angles.size) * (self.sample_ns * 1e-9)
+        return Scan(
+            stamp_ns=self._start_ns(),
+            received_ns=received_ns,
+            angles_rad=_frozen(wrapped[order]),
+            ranges_m=_frozen(ranges[order].astype(np.float32)),
+            offsets_s=_frozen(offsets_s[order].astype(np.float32)),
+            quality=_frozen(quality[order]),
+            missing=missing,
+        )
+
+    def _start_ns(self) -> int:
+        """Return the time of the first sample, by the part that was delayed least."""
+        starts, count = [], 0
+        for part in self._parts:
+            count += part.angles_rad.size
+            starts.append(part.taken_ns - (count - 1) * self.sample_ns)
+        return min(starts)
+
+
+def _missing_rays(angles_rad: NDArray[np.float32]) -> int:
+    """Return how many rays fit into the holes of a sorted revolution, the wrap-around included."""
+    if angles_rad.size < 2:
+        return 0
+    steps = np.diff(angles_rad, append=angles_rad[0] + 2.0 * np.pi)
+    typical = float(np.median(steps))
+    if typical <= 0.0:
+        return 0
+    holes = steps[steps > GAP_STEPS * typical]
+    return int(np.sum(np.round(holes / typical) - 1.0))
+
+
+def _frozen(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,65 @@
+"""Names of drivers and where they are: ours in a table, other makers' by entry points.
+
+A distribution that brings a driver declares it in the entry point group ``haulier.drivers``, as
+``name = "module:Class"``; nothing in this project needs to change.
+"""
+
+import difflib
+import importlib
+from dataclasses import fields
+from importlib import metadata
+from typing import Any
+
+from drivers.driver import DriverInfo
+from drivers.errors import DriverUnknown
+
+GROUP = "haulier.drivers"
+OURS = {
+    "rplidar": "drivers.lidar.rplidar:Rplidar",
+    "roboteq": "drivers.base.roboteq:Roboteq",
+}
+
+
+def _targets() -> dict[str, tuple[str, str]]:
+    """Return name -> (target, distribution); ours first, so that nobody replaces them silently."""
+    found = {
+        point.name: (point.value, point.dist.name if point.dist else "?")
+        for point in metadata.entry_points(group=GROUP)
+    }
+    return found | {name: (target, "haulier") for name, target in OURS.items()}
+
+
+def load(name: str) -> Any:  # noqa: ANN401 - any class of the shape of LidarDriver or BaseDriver
+    """Return a driver's class; its ``options`` attribute is the type that its constructor takes.
+
+    Raises:
+        DriverUnknown: There is no driver of that name, or it cannot be imported.
+    """
+    targets = _targets()
+    if name not in targets:
+        near = difflib.get_close_matches(name, targets, n=1)
+        guess = f"; did you mean {near[0]}?" if near else ""
+        raise DriverUnknown(f"no driver named {name}{guess} (there are: {', '.join(targets)})")
+    module, _, attribute = targets[name][0].partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise DriverUnknown(f"driver {name} ({targets[name][0]}): {error}") from error
+
+
+def available() -> list[DriverInfo]:
+    """Return all drivers that are installed, by name."""
+    found = []
+    for name, (target, distribution) in sorted(_targets().items()):
+        driver = load(name)
+        found.append(
+            DriverInfo(
+                name=name,
+                kind="base" if hasattr(driver, "command") else "lidar",
+                module=target,
+                devices=(driver.__doc__ or "").splitlines()[0],
+                distribution=distribution,
+                options=tuple(option.name for option in fields(driver.options)),
+            )
+        )
+    return found
