@@ -185,5 +185,7 @@ def warm_up() -> list[str]:
     find_capsules(data, whole)
     samples = np.zeros(CAPSULE_SAMPLES)
     decode_capsule(data[:CAPSULE_BYTES], data[CAPSULE_BYTES:], samples, samples.copy())
-    decode_replies(data, whole, whole.copy(), whole.copy(), whole.copy(), np.zeros((4, 4), np.int64))
+    decode_replies(
+        data, whole, whole.copy(), whole.copy(), whole.copy(), np.zeros((4, 4), np.int64)
+    )
     return ["decode_standard_nodes", "find_capsules", "decode_capsule", "decode_replies"]

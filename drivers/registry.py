@@ -29,7 +29,7 @@ def _targets() -> dict[str, tuple[str, str]]:
     return found | {name: (target, "haulier") for name, target in OURS.items()}
 
 
-def load(name: str) -> Any:  # noqa: ANN401 - any class of the shape of LidarDriver or BaseDriver
+def load(name: str) -> Any:
     """Return a driver's class; its ``options`` attribute is the type that its constructor takes.
 
     Raises:

@@ -130,9 +130,7 @@ class DeviceRunner:
         open_port: Opens its port, raising PortUnavailable.
     """
 
-    def __init__(
-        self, name: str, driver: LidarDriver | BaseDriver, open_port: PortOpener
-    ) -> None:
+    def __init__(self, name: str, driver: LidarDriver | BaseDriver, open_port: PortOpener) -> None:
         self.name = name
         self.driver = driver
         self.state = DeviceState(name, Phase.CONNECTING, 0)
@@ -203,9 +201,7 @@ class DeviceRunner:
         if self._port is None and now_ns >= self._retry_at_ns:
             port = self._port = self._open_port(self.driver.spec)
             self.driver.codec.reset()
-            self._handshake = HandshakeRun(
-                self.name, self.driver.start(), self.driver.codec, port
-            )
+            self._handshake = HandshakeRun(self.name, self.driver.start(), self.driver.codec, port)
             if self.state.error is None:
                 self._enter(DeviceState(self.name, Phase.STARTING, now_ns))
         return self._port

@@ -320,7 +320,8 @@ class BenchProcess:
 
     def _add_obstacle(self, arguments: Reply) -> Reply:
         """Add a disc or a box; times of way-points count from now, in s."""
-        now_ns = self._clock.now_ns()
+        plant = self._world_plant()
+        now_ns = plant.truth.stamp_ns
         shape: Disc | Box
         if "radius_m" in arguments:
             shape = Disc(float(arguments["radius_m"]))
@@ -333,7 +334,7 @@ class BenchProcess:
         gone_s = arguments.get("disappears_s")
         gone_ns = None if gone_s is None else now_ns + round(gone_s * 1e9)
         obstacle = Obstacle(str(arguments["name"]), shape, waypoints, now_ns, gone_ns)
-        self._world_plant().world.add(obstacle)
+        plant.world.add(obstacle)
         return {}
 
     def _remove_obstacle(self, arguments: Reply) -> Reply:

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from drivers.driver import CodecStats
 from drivers.measurement import Scan
 
-GAP_STEPS = 2.5  # a hole between neighbouring rays wider than this many steps means rays are missing
+GAP_STEPS = (
+    2.5  # a hole between neighbouring rays wider than this many steps means rays are missing
+)
 LEAST_SHARE = 0.5  # with fewer of a revolution's rays it is dropped as short
 
 

@@ -156,9 +156,7 @@ class RplidarCodec:
         self.stats = CodecStats()
         self._window = ByteWindow(byte_ns)
         self._frame_ns = {answer: round(size * byte_ns) for answer, size in STREAM_BYTES.items()}
-        self._assembler = RevolutionAssembler(
-            self.stats, options.min_range_m, options.max_range_m
-        )
+        self._assembler = RevolutionAssembler(self.stats, options.min_range_m, options.max_range_m)
         self._stream: Answer | None = None
         self._capsule: tuple[NDArray[np.uint8], int] | None = None
         self._last_angle_rad: float | None = None

@@ -39,8 +39,11 @@ def _cast_grid(cells: BoolArray, x: float, y: float, dx: float, dy: float, limit
     if enter > leave:
         return math.inf
 
-    col = min(max(math.floor(x + enter * dx), 0), cols - 1)
-    row = min(max(math.floor(y + enter * dy), 0), rows - 1)
+    # On a border, the ray begins in the cell that it runs into.
+    enter_x, enter_y = x + enter * dx, y + enter * dy
+    col = math.ceil(enter_x) - 1 if dx < 0.0 else math.floor(enter_x)
+    row = math.ceil(enter_y) - 1 if dy < 0.0 else math.floor(enter_y)
+    col, row = min(max(col, 0), cols - 1), min(max(row, 0), rows - 1)
     step_col = 1 if dx > 0.0 else -1
     step_row = 1 if dy > 0.0 else -1
     next_col = (col + (dx > 0.0) - x) / dx if dx != 0.0 else math.inf
