@@ -43,6 +43,7 @@ class RobotSection(Section):
 
     manufacturer: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_.:-]+$")]
     serial_number: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_.:-]+$")]
+    topic_prefix: Annotated[str, Field(pattern=r"^[^#+]+$")] = "uagv/v2"
     series: str = "haulier"
     length_m: Annotated[float, Gt(0), Le(10)]
     width_m: Annotated[float, Gt(0), Le(5)]
@@ -81,7 +82,7 @@ class DeviceSection(Section):
     port: Annotated[str, Field(min_length=1)]
     options: dict[str, Any] = {}
 
-    def build(self, path: str) -> Any:  # noqa: ANN401 - the driver's class is the configuration's choice
+    def build(self, path: str) -> Any:
         """Return the driver with its options.
 
         Args:
@@ -98,9 +99,7 @@ class DeviceSection(Section):
         try:
             return driver(adapter.validate_python(self.options))
         except ValidationError as error:
-            raise ConfigError(
-                _explain(error, adapter.json_schema(), f"{path}.options.")
-            ) from error
+            raise ConfigError(_explain(error, adapter.json_schema(), f"{path}.options.")) from error
 
 
 class LidarSection(DeviceSection):
@@ -168,9 +167,7 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Config:
     except ValidationError as error:
         raise ConfigError(f"{path}: {_explain(error, Config.model_json_schema())}") from error
     map_file = path.parent / config.map.file
-    return config.model_copy(
-        update={"map": config.map.model_copy(update={"file": map_file})}
-    )
+    return config.model_copy(update={"map": config.map.model_copy(update={"file": map_file})})
 
 
 def _overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
@@ -187,7 +184,7 @@ def _overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
         table[key] = _scalar(text)
 
 
-def _scalar(text: str) -> Any:  # noqa: ANN401 - any TOML value
+def _scalar(text: str) -> Any:
     """Read a value as TOML would, and as a plain string where it is not TOML."""
     try:
         return tomllib.loads(f"value = {text}")["value"]

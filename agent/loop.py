@@ -34,6 +34,7 @@ STANDSTILL_RADPS = 0.01
 
 Level: TypeAlias = Literal["info", "warning", "error"]
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Battery:
     """Voltages between which the state of charge is interpolated."""
@@ -98,7 +99,9 @@ class Agent:
             inbox: What arrived since the last one.
         """
         self._events = []
-        period_ns = TICK.stale_after_ns if self._last_tick_ns is None else now_ns - self._last_tick_ns
+        period_ns = (
+            TICK.stale_after_ns if self._last_tick_ns is None else now_ns - self._last_tick_ns
+        )
         self._last_tick_ns = now_ns
         self._take_measurements(inbox)
         self._estimate = self._localizer.estimate(now_ns)
@@ -108,6 +111,7 @@ class Agent:
         self._note_motion(now_ns)
         self._fold_drops(now_ns)
         situation = self._situation(now_ns, inbox.utc_ns)
+        self._instant_actions.advance(situation, self._order_book)
         publications = self._state_report.publications(
             situation, self._order_book, self._instant_actions
         )
@@ -115,6 +119,9 @@ class Agent:
 
     def _take_measurements(self, inbox: Inbox) -> None:
         self._dropped += inbox.dropped
+        if self._broker_error is not None and inbox.broker is None:
+            # What was published meanwhile is lost on purpose; the platform wants to know now.
+            self._state_report.request()
         self._broker_error = inbox.broker
         for device in inbox.devices:
             self._devices[device.device] = device
@@ -158,7 +165,10 @@ class Agent:
                     self._state_report.accept()
                     self._log("order.accepted", "info", order_id=after[0], order_update_id=after[1])
             case "instantActions":
+                was_idle = self._order_book.idle
                 self._instant_actions.receive(message.payload, self._order_book)
+                if self._order_book.idle and not was_idle:
+                    self._log("order.cancelled", "warning", order_id=self._order_book.order_id)
 
     def _move(self, now_ns: int, period_ns: int) -> Verdict:
         """Propose a twist along the order and let field and governor dispose of it."""

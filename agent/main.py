@@ -28,6 +28,9 @@ from agent.streams import TICK
 from agent.telemetry.broker import MqttLink
 from agent.telemetry.timing import LoopTiming
 from agent.telemetry.watchdog import ServiceManager
+from agent.vda5050 import topics
+from agent.vda5050.connection import ConnectionReport
+from agent.vda5050.factsheet import Vehicle
 from agent.vda5050.identity import Identity
 from agent.vda5050.instant_actions import InstantActionRunner
 from agent.vda5050.order_book import OrderBook
@@ -51,7 +54,24 @@ def warm_up() -> list[str]:
 def identity_of(config: Config) -> Identity:
     """Return who the robot is to the platform."""
     return Identity(
-        config.robot.manufacturer, config.robot.serial_number, config.broker.topic_prefix
+        config.robot.manufacturer, config.robot.serial_number, config.robot.topic_prefix
+    )
+
+
+def vehicle_of(config: Config) -> Vehicle:
+    """Return what the factsheet tells of the robot."""
+    robot, motion = config.robot, config.motion
+    return Vehicle(
+        series=robot.series,
+        length_m=robot.length_m,
+        width_m=robot.width_m,
+        height_m=robot.height_m,
+        center_x_m=robot.center_x_m,
+        max_speed_mps=motion.speed_mps,
+        max_yaw_rate_radps=motion.yaw_rate_radps,
+        acceleration_mps2=motion.acceleration_mps2,
+        deceleration_mps2=motion.deceleration_mps2,
+        max_load_kg=robot.max_load_kg,
     )
 
 
@@ -71,15 +91,18 @@ def build_agent(config: Config, grid: OccupancyGrid) -> Agent:
         localizer=Localizer(
             grid, config.localization, mount, start, np.random.default_rng(config.seed)
         ),
-        order_book=OrderBook(identity, config.order.deviation_m, config.order.deviation_rad),
-        instant_actions=InstantActionRunner(),
-        state_report=StateReport(identity),
+        order_book=OrderBook(
+            identity,
+            deviation_m=config.order.deviation_m,
+            deviation_rad=config.order.deviation_rad,
+            height_m=config.robot.height_m,
+        ),
+        instant_actions=InstantActionRunner(identity),
+        state_report=StateReport(identity, vehicle_of(config)),
         follower=PathFollower(config.follower),
         field=ProtectiveField(config.field, footprint, mount, config.motion.deceleration_mps2),
         governor=Governor(config.motion, footprint, mount),
-        battery=Battery(
-            empty_v=config.robot.battery_empty_v, full_v=config.robot.battery_full_v
-        ),
+        battery=Battery(empty_v=config.robot.battery_empty_v, full_v=config.robot.battery_full_v),
         map_id=config.map.id,
     )
 
@@ -96,16 +119,22 @@ class Daemon:
         self._mailbox = Mailbox()
         self._timing = LoopTiming(PERIOD_NS)
         self._agent = build_agent(config, load_map(config.map.file))
-        self._runners = [
-            DeviceRunner(LIDAR, config.lidar.build("lidar"), _opener(config.lidar.port)),
-            DeviceRunner(BASE, config.base.build("base"), _opener(config.base.port)),
-        ]
+        self._base = DeviceRunner(BASE, config.base.build("base"), _opener(config.base.port))
+        lidar = DeviceRunner(LIDAR, config.lidar.build("lidar"), _opener(config.lidar.port))
+        self._runners = (lidar, self._base)
         self._io = IoLoop(self._runners, clock)
-        self._link = MqttLink(config.broker, identity_of(config), self._mailbox.put_message, clock)
+        identity = identity_of(config)
+        self._link = MqttLink(
+            config.broker,
+            topics.base(identity),
+            topics.TO_ROBOT,
+            ConnectionReport(identity, clock),
+            self._mailbox.put_message,
+            clock,
+        )
         self._status: dict[str, Any] = {}
         self._overruns_noted = 0
         self._folded_ns = clock.now_ns()
-        self._broker_up: bool | None = None
 
     def run(self) -> None:
         """Warm up, start the threads, and keep the loop's beat until asked to stop."""
@@ -113,6 +142,7 @@ class Daemon:
         server = LocalServer(self._config.local.socket, {"status": self._answer_status})
         threads = [
             threading.Thread(target=self._io.run, args=(self._mailbox.put, self._stop), name="io"),
+            threading.Thread(target=self._link.run, name="mqtt"),
             threading.Thread(target=server.serve, args=(self._stop,), name="local"),
         ]
         self._log.info("agent.started", kernels="warm", map=str(self._config.map.file))
@@ -121,15 +151,15 @@ class Daemon:
         gc.freeze()
         for thread in threads:
             thread.start()
-        self._link.start()
         try:
             self._beat()
         finally:
             self._manager.stopping()
             self._stop.set()
+            self._io.wake()
+            self._link.close()
             for thread in threads:
                 thread.join(timeout=5.0)
-            self._link.stop()
             self._manager.close()
             self._log.info("agent.stopped")
 
@@ -149,7 +179,7 @@ class Daemon:
             self._clock.wait_until_ns(deadline_ns)
             started_ns = self._clock.now_ns()
             outbox = self._agent.tick(
-                started_ns, self._mailbox.drain(self._clock.utc_ns(), self._link.error)
+                started_ns, self._mailbox.drain(self._clock.utc_ns(), self._link.state.failure)
             )
             self._send(outbox)
             self._status = self._agent.status(started_ns)
@@ -163,20 +193,14 @@ class Daemon:
                 reported_ns = ended_ns
 
     def _send(self, outbox: Outbox) -> None:
-        self._runners[1].submit(outbox.command)
+        self._base.submit(outbox.command)
+        self._io.wake()
         self._link.publish(outbox.publications)
         for event in outbox.events:
             getattr(self._log, event.level)(event.name, **event.fields)
 
     def _report(self, now_ns: int) -> None:
-        """Once a second: the line that systemctl shows, broker transitions, folded overruns."""
-        error = self._link.error
-        if (error is None) is not self._broker_up:
-            self._broker_up = error is None
-            if error is None:
-                self._log.info("broker.connected")
-            else:
-                self._log.warning("broker.lost", reason=error.detail, hint=error.hint)
+        """Once a second: the line that systemctl shows, and folded overruns."""
         if now_ns - self._folded_ns >= FOLD_NS:
             overruns = self._timing.overruns - self._overruns_noted
             if overruns:

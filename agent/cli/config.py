@@ -20,9 +20,7 @@ CONNECT_TIMEOUT_S = 3.0
 def _configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True)
     check = actions.add_parser("check", help="check file, map, drivers, ports and broker")
-    check.add_argument(
-        "--offline", action="store_true", help="leave out the ports and the broker"
-    )
+    check.add_argument("--offline", action="store_true", help="leave out the ports and the broker")
     show = actions.add_parser("show", help="print the configuration in force, defaults included")
     for action in (check, show):
         action.add_argument("--config", type=Path, default=Path("/etc/haulier/haulier.toml"))

@@ -53,5 +53,6 @@ def _show(status: dict[str, Any]) -> None:
         print(f"!         {complaint}")
 
 
-VERB = Verb("status", "show what the daemon does (exit status 1 if something is wrong)",
-            _configure, _run)
+VERB = Verb(
+    "status", "show what the daemon does (exit status 1 if something is wrong)", _configure, _run
+)

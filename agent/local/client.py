@@ -10,7 +10,7 @@ from agent.errors import DaemonUnreachable
 TIMEOUT_S = 5.0
 
 
-def ask(path: Path, verb: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
+def ask(path: Path, verb: str, **arguments: Any) -> dict[str, Any]:
     """Send one request to the daemon and return its reply.
 
     Raises:

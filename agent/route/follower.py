@@ -9,15 +9,13 @@ the robot keeps rolling.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, ClassVar, NamedTuple
 
 from annotated_types import Gt, Le
 
 from agent.geometry.angle import difference
 from agent.geometry.pose import Pose2
 from agent.route.path import Waypoint
-
-Point: TypeAlias = tuple[float, float]
 
 SHORTEST_LEG_M = 0.05  # below it two waypoints are one place and the leg has no direction
 
@@ -57,12 +55,21 @@ class Proposal:
     reached: tuple[int, ...]
 
 
+class Vertex(NamedTuple):
+    """A corner of the path, and the heading to take there, if any."""
+
+    x_m: float
+    y_m: float
+    yaw_rad: float | None = None
+    tolerance_rad: float = 0.0
+
+
 class PathFollower:
     """Where along its waypoints the robot is, and which twist leads on."""
 
     def __init__(self, params: FollowerParams) -> None:
         self._params = params
-        self._anchor: Point | None = None
+        self._anchor: Vertex | None = None
         self._turning = False
 
     def reset(self) -> None:
@@ -77,8 +84,11 @@ class PathFollower:
             pose: ``map_from_base``.
             waypoints: All that are still to be reached, next one first.
         """
-        here = (pose.x_m, pose.y_m)
-        path = [self._anchor or here, *((w.x_m, w.y_m) for w in waypoints)]
+        here = Vertex(pose.x_m, pose.y_m)
+        path = [
+            self._anchor or here,
+            *(Vertex(w.x_m, w.y_m, w.yaw_rad, w.tolerance_rad) for w in waypoints),
+        ]
         reached = 0
         while reached < len(waypoints) and self._is_reached(pose, path, waypoints[reached]):
             reached += 1
@@ -95,7 +105,7 @@ class PathFollower:
         forward, yaw_rate, remaining = self._steer(pose, path, target)
         return Proposal(forward, yaw_rate, remaining, ids)
 
-    def _is_reached(self, pose: Pose2, path: list[Point], target: Waypoint) -> bool:
+    def _is_reached(self, pose: Pose2, path: list[Vertex], target: Waypoint) -> bool:
         """A waypoint to roll through is reached abeam of it, one to stop at when standing on it."""
         if not _within(pose, target):
             return False
@@ -104,24 +114,22 @@ class PathFollower:
             return along <= 0.0
         if along > self._params.arrival_m:
             return False
-        if len(path) > 2 or target.yaw_rad is None:
+        if target.yaw_rad is None:
             return True
         tolerance = min(target.tolerance_rad, self._params.heading_tolerance_rad)
         return abs(difference(target.yaw_rad, pose.yaw_rad)) <= tolerance
 
     def _steer(
-        self, pose: Pose2, path: list[Point], target: Waypoint
+        self, pose: Pose2, path: list[Vertex], target: Waypoint
     ) -> tuple[float, float, float]:
         """Return speed, turn rate and way to the next stop."""
         params = self._params
         along = _along_m(pose, path)
-        if along <= params.arrival_m and len(path) == 2 and target.yaw_rad is not None:
+        if along <= params.arrival_m and target.yaw_rad is not None and self._stops_after(path, 0):
             return 0.0, self._turn(difference(target.yaw_rad, pose.yaw_rad)), 0.0
         remaining = max(0.0, along) + self._rolling_m(path)
         carrot_x, carrot_y = self._carrot(pose, path, target)
-        error = difference(
-            math.atan2(carrot_y - pose.y_m, carrot_x - pose.x_m), pose.yaw_rad
-        )
+        error = difference(math.atan2(carrot_y - pose.y_m, carrot_x - pose.x_m), pose.yaw_rad)
         self._turning = abs(error) > (
             params.heading_tolerance_rad if self._turning else params.turn_in_place_rad
         )
@@ -156,7 +164,7 @@ class PathFollower:
         rate = 0.8 * math.sqrt(2.0 * params.yaw_deceleration_radps2 * abs(error_rad))
         return math.copysign(min(params.yaw_rate_radps, rate), error_rad)
 
-    def _carrot(self, pose: Pose2, path: list[Point], target: Waypoint) -> Point:
+    def _carrot(self, pose: Pose2, path: list[Vertex], target: Waypoint) -> tuple[float, float]:
         """Return the point to steer for: a lookahead along the path.
 
         Where the robot is to stop it lies on the extension of the leg, so that the heading stays
@@ -167,47 +175,60 @@ class PathFollower:
         rest -= max(0.0, _along_m(pose, path))
         leg = 0
         while rest > 0.0 and not self._stops_after(path, leg):
-            length = math.dist(path[leg + 1], path[leg + 2])
+            length = _distance_m(path[leg + 1], path[leg + 2])
             leg += 1
             rest -= length
         # ``rest`` is now how far beyond the end of the leg (positive) or short of it to aim.
         ux, uy = _direction(path[leg], path[leg + 1])
-        return path[leg + 1][0] + ux * rest, path[leg + 1][1] + uy * rest
+        return path[leg + 1].x_m + ux * rest, path[leg + 1].y_m + uy * rest
 
-    def _stops_after(self, path: list[Point], leg: int) -> bool:
-        """Whether the robot comes to rest at the end of a leg: the last one, or a sharp corner."""
+    def _stops_after(self, path: list[Vertex], leg: int) -> bool:
+        """Whether the robot comes to rest at the end of a leg.
+
+        It does at the last one, at a sharp corner, and where it has to face another way than the
+        one it drives (VDA 5050 2.1, section 6.6.6: a node's theta holds at that node).
+        """
         if leg == len(path) - 2:
             return True
-        if math.dist(path[leg], path[leg + 1]) < SHORTEST_LEG_M:
-            return False
-        ux, uy = _direction(path[leg], path[leg + 1])
-        wx, wy = _direction(path[leg + 1], path[leg + 2])
+        end = path[leg + 1]
+        if _distance_m(path[leg], end) < SHORTEST_LEG_M:
+            return end.yaw_rad is not None
+        ux, uy = _direction(path[leg], end)
+        if end.yaw_rad is not None:
+            error = difference(end.yaw_rad, math.atan2(uy, ux))
+            if abs(error) > end.tolerance_rad:
+                return True
+        wx, wy = _direction(end, path[leg + 2])
         return math.atan2(abs(ux * wy - uy * wx), ux * wx + uy * wy) > (
             self._params.turn_in_place_rad
         )
 
-    def _rolling_m(self, path: list[Point]) -> float:
+    def _rolling_m(self, path: list[Vertex]) -> float:
         """Return the way from the end of the first leg to where the robot next stops."""
         way, leg = 0.0, 0
         while not self._stops_after(path, leg):
-            way += math.dist(path[leg + 1], path[leg + 2])
+            way += _distance_m(path[leg + 1], path[leg + 2])
             leg += 1
         return way
 
 
-def _direction(start: Point, end: Point) -> Point:
-    length = math.dist(start, end)
+def _distance_m(start: Vertex, end: Vertex) -> float:
+    return math.hypot(end.x_m - start.x_m, end.y_m - start.y_m)
+
+
+def _direction(start: Vertex, end: Vertex) -> tuple[float, float]:
+    length = _distance_m(start, end)
     if length < SHORTEST_LEG_M:
         return 1.0, 0.0
-    return (end[0] - start[0]) / length, (end[1] - start[1]) / length
+    return (end.x_m - start.x_m) / length, (end.y_m - start.y_m) / length
 
 
-def _along_m(pose: Pose2, path: list[Point]) -> float:
+def _along_m(pose: Pose2, path: list[Vertex]) -> float:
     """Return the way left along the first leg, negative beyond its end."""
-    if math.dist(path[0], path[1]) < SHORTEST_LEG_M:
+    if _distance_m(path[0], path[1]) < SHORTEST_LEG_M:
         return 0.0
     ux, uy = _direction(path[0], path[1])
-    return (path[1][0] - pose.x_m) * ux + (path[1][1] - pose.y_m) * uy
+    return (path[1].x_m - pose.x_m) * ux + (path[1].y_m - pose.y_m) * uy
 
 
 def _within(pose: Pose2, target: Waypoint) -> bool:

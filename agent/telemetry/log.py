@@ -28,6 +28,7 @@ EVENTS = {
     "broker.connected": "the shared platform can be reached",
     "broker.lost": "the shared platform cannot be reached; why",
     "message.refused": "a message of the platform could not be read",
+    "map.suspect_threshold": "the map's free_thresh would read unknown cells as free; mended",
     "inbox.dropped": "values were replaced or refused unread, folded over 30 s",
     "tick.overran": "control cycles were late, folded over 30 s",
 }
@@ -56,7 +57,7 @@ _json = structlog.processors.JSONRenderer()
 
 
 def _render_for_journald(
-    logger: Any,  # noqa: ANN401
+    logger: Any,
     method: str,
     event: MutableMapping[str, Any],
 ) -> str:

@@ -93,6 +93,17 @@ def test_keeps_rolling_through_nodes_on_a_straight_line() -> None:
     assert slowest == pytest.approx(FollowerParams().speed_mps)
 
 
+def test_a_heading_on_the_way_is_taken_before_going_on() -> None:
+    waypoints = [waypoint(0, 3.0, 0.0, math.pi / 2), waypoint(1, 6.0, 0.0)]
+    follower = PathFollower(FollowerParams())
+    drive = Drive(Pose2(2.99, 0.0, 0.0))
+    proposal = follower.step(drive.pose, waypoints)
+    assert proposal.reached == ()
+    assert (proposal.forward_mps, proposal.yaw_rate_radps > 0.0) == (0.0, True)
+    assert drive.run(follower, waypoints, 60.0)
+    assert drive.reached == [0, 1]
+
+
 def test_an_edge_limit_holds_on_its_edge() -> None:
     follower = PathFollower(FollowerParams(speed_mps=1.0))
     slow = [waypoint(0, 5.0, 0.0, max_speed_mps=0.3), waypoint(1, 10.0, 0.0)]
