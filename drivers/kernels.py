@@ -88,29 +88,37 @@ def find_capsules(data, begins):
 def decode_capsule(capsule, following, angles_rad, ranges_m):
     """Decode one express capsule with the start angle of its successor.
 
-    The 32 samples lie evenly between the two start angles; each is turned back by its own offset of
-    6 bits in 1/8 degree, taken as unsigned like the maker's SDK does.
+    The 32 samples lie evenly between the two start angles of the encoder; each is turned back by
+    its own offset of 6 bits in 1/8 degree, taken as unsigned like the maker's SDK does.
 
     Args:
         capsule: uint8, shape ``(84,)``.
         following: uint8, shape ``(84,)``, the capsule sent right after it.
         angles_rad: Out, float64, shape ``(32,)``, bearings, counter-clockwise, in (-4 pi, pi).
         ranges_m: Out, float64, shape ``(32,)``, NaN for no return.
+
+    Returns:
+        The first sample behind the encoder's zero mark, where a revolution begins; 32 for none.
     """
     start_q6 = (int(capsule[2]) | int(capsule[3]) << 8) & 0x7FFF
     next_q6 = (int(following[2]) | int(following[3]) << 8) & 0x7FFF
     span_q6 = next_q6 - start_q6
     if span_q6 < 0:
         span_q6 += FULL_TURN_Q6
+    begin = 0 if start_q6 == 0 else CAPSULE_SAMPLES
     for i in range(CAPSULE_SAMPLES):
         cabin = 4 + 5 * (i // 2)
         word = int(capsule[cabin + 2 * (i % 2)]) | int(capsule[cabin + 2 * (i % 2) + 1]) << 8
         nibble = int(capsule[cabin + 4]) >> (4 * (i % 2)) & 0xF
         offset_q3 = nibble | (word & 0x3) << 4
-        degrees = (start_q6 + span_q6 * i / CAPSULE_SAMPLES) / 64.0 - offset_q3 / 8.0
+        encoder_q6 = start_q6 + span_q6 * i / CAPSULE_SAMPLES
+        if begin == CAPSULE_SAMPLES and encoder_q6 >= FULL_TURN_Q6:
+            begin = i
+        degrees = encoder_q6 / 64.0 - offset_q3 / 8.0
         angles_rad[i] = -np.deg2rad(degrees)
         distance_q2 = word & 0xFFFC
         ranges_m[i] = distance_q2 / 4000.0 if distance_q2 > 0 else np.nan
+    return begin
 
 
 @njit(cache=True, nogil=True)

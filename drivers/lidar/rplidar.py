@@ -44,7 +44,6 @@ BITS_PER_BYTE = 10
 DESCRIPTOR = b"\xa5\x5a"
 DESCRIPTOR_BYTES = 7
 BATCH = 512
-HALF_TURN_RAD = np.pi
 EXPRESS_QUALITY = 47  # express capsules carry none; the maker's SDK reports this for a return
 S_AND_C_SERIES = 6  # high nibble of the model from which on the motor is set in rpm
 
@@ -159,7 +158,6 @@ class RplidarCodec:
         self._assembler = RevolutionAssembler(self.stats, options.min_range_m, options.max_range_m)
         self._stream: Answer | None = None
         self._capsule: tuple[NDArray[np.uint8], int] | None = None
-        self._last_angle_rad: float | None = None
 
     def set_sample_time(self, sample_us: int) -> None:
         """Set the time of one sample, as the device reported it for the mode."""
@@ -171,7 +169,6 @@ class RplidarCodec:
         self._assembler.clear()
         self._stream = None
         self._capsule = None
-        self._last_angle_rad = None
 
     def feed(self, data: bytes, received_ns: int) -> Sequence[Event]:
         """See :class:`drivers.driver.Codec`."""
@@ -287,33 +284,17 @@ class RplidarCodec:
         received_ns: int,
         events: list[Event],
     ) -> None:
-        """Decode a capsule with its successor and cut it where the angle wraps around."""
+        """Decode a capsule with its successor and cut it at the encoder's zero mark."""
         angles, ranges = np.empty(CAPSULE_SAMPLES), np.empty(CAPSULE_SAMPLES)
-        decode_capsule(capsule, following, angles, ranges)
+        cut = decode_capsule(capsule, following, angles, ranges)
         quality = np.where(np.isnan(ranges), 0, EXPRESS_QUALITY).astype(np.uint8)
-        turned = -angles % (2.0 * np.pi)
         taken_ns = arrival_ns - self._frame_ns[Answer.EXPRESS]
-        cut = self._wrap_around(turned)
-        if cut is None:
-            self._assembler.add(angles, ranges, quality, taken_ns)
-        else:
-            before_ns = taken_ns - (CAPSULE_SAMPLES - cut) * self._assembler.sample_ns
-            self._assembler.add(angles[:cut], ranges[:cut], quality[:cut], before_ns)
+        before_ns = taken_ns - (CAPSULE_SAMPLES - cut) * self._assembler.sample_ns
+        self._assembler.add(angles[:cut], ranges[:cut], quality[:cut], before_ns)
+        if cut < CAPSULE_SAMPLES:
             if scan := self._assembler.begin_revolution(received_ns):
                 events.append(scan)
             self._assembler.add(angles[cut:], ranges[cut:], quality[cut:], taken_ns)
-        self._last_angle_rad = float(turned[-1])
-
-    def _wrap_around(self, turned_rad: NDArray[np.float64]) -> int | None:
-        """Return the first sample behind the zero mark, None where the capsule does not cross it.
-
-        Per-sample offsets make neighbours change places, so only a drop by more than half a turn
-        counts.
-        """
-        last = self._last_angle_rad
-        before = np.concatenate(([turned_rad[0] if last is None else last], turned_rad[:-1]))
-        drops = np.nonzero(before - turned_rad > HALF_TURN_RAD)[0]
-        return int(drops[0]) if drops.size else None
 
 
 def _parse_answer(answer: Answer, payload: bytes) -> Reply:
