@@ -5,12 +5,14 @@ times give the same poses, commands and messages, bit for bit.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
 from agent.avoidance.governor import Governor, StopReason, Verdict
 from agent.avoidance.protective_field import ProtectiveField
 from agent.errors import LocalizationLost, MessageInvalid, OrderRejected
+from agent.geometry.pose import Pose2
+from agent.kernels.clearance import scan_points_m
 from agent.localization.estimate import PoseEstimate
 from agent.localization.localizer import Localizer
 from agent.mailbox import Inbox, LogEvent, Outbox, Value
@@ -63,6 +65,7 @@ class Agent:
         field: ProtectiveField,
         governor: Governor,
         battery: Battery,
+        base_from_lidar: Pose2,
         map_id: str,
     ) -> None:
         self._localizer = localizer
@@ -73,6 +76,7 @@ class Agent:
         self._field = field
         self._governor = governor
         self._battery = battery
+        self._base_from_lidar = base_from_lidar
         self._map_id = map_id
         self._scan: Scan | None = None
         self._odometry: Odometry | None = None
@@ -88,7 +92,6 @@ class Agent:
         self._dropped = 0
         self._dropped_noted = 0
         self._folded_ns = 0
-        self._scans = 0
         self._events: list[LogEvent] = []
 
     def tick(self, now_ns: int, inbox: Inbox) -> Outbox:
@@ -137,7 +140,6 @@ class Agent:
     def _take_scan(self, scan: Scan) -> None:
         """Localize on any scan, but take only a nearly whole one as proof of free space."""
         self._localizer.add_scan(scan)
-        self._scans += 1
         rays = scan.ranges_m.size
         if rays >= LEAST_INTACT_SHARE * (rays + scan.missing):
             self._scan = scan
@@ -241,7 +243,9 @@ class Agent:
 
     def _faults(self, now_ns: int) -> tuple[HaulierError, ...]:
         """Return the errors that hold right now."""
-        faults = [state.error for state in self._devices.values() if state.error is not None]
+        faults: list[HaulierError] = [
+            state.error for state in self._devices.values() if state.error is not None
+        ]
         if not faults and not self._is_current(LIDAR, self._scan, SCAN, now_ns):
             faults.append(StreamStale("no current scan", device=LIDAR))
         if self._base_status is not None and self._base_status.faults:
@@ -294,7 +298,7 @@ class Agent:
 
     def status(self, now_ns: int) -> dict[str, object]:
         """Return what ``haulier status`` shows, as plain JSON values."""
-        estimate, book, command = self._estimate, self._order_book, self._verdict.command
+        book, command = self._order_book, self._verdict.command
         return {
             "devices": {
                 name: {
@@ -304,18 +308,7 @@ class Agent:
                 }
                 for name, state in self._devices.items()
             },
-            "pose": None
-            if estimate is None
-            else {
-                "map_id": self._map_id,
-                "x_m": estimate.map_from_base.x_m,
-                "y_m": estimate.map_from_base.y_m,
-                "yaw_rad": estimate.map_from_base.yaw_rad,
-                "stddev_m": math.sqrt(estimate.covariance[0, 0] + estimate.covariance[1, 1]),
-                "score": estimate.score,
-                "localized": estimate.localized,
-                "reason": estimate.reason,
-            },
+            "pose": self._pose_status(),
             "command": {
                 "forward_mps": command.forward_mps,
                 "yaw_rate_radps": command.yaw_rate_radps,
@@ -333,10 +326,36 @@ class Agent:
                 "idle": book.idle,
             },
             "battery": self._battery_status(),
-            "scans": self._scans,
+            "localization": asdict(self._localizer.counters),
             "dropped": self._dropped,
             "broker_error": _error(self._broker_error),
         }
+
+    def _pose_status(self) -> dict[str, object] | None:
+        estimate, fix = self._estimate, self._localizer.fix
+        if estimate is None:
+            return None
+        return {
+            "map_id": self._map_id,
+            "stamp_ns": estimate.stamp_ns,
+            **asdict(estimate.map_from_base),
+            "stddev_m": math.sqrt(estimate.covariance[0, 0] + estimate.covariance[1, 1]),
+            "score": estimate.score,
+            "localized": estimate.localized,
+            "reason": estimate.reason,
+            "fix": None if fix is None else {"stamp_ns": fix[0], **asdict(fix[1])},
+        }
+
+    def scan_points(self) -> list[tuple[float, float]]:
+        """Return the returns of the newest scan as points on the map, for people to look at."""
+        scan, estimate = self._scan, self._estimate
+        if scan is None or estimate is None:
+            return []
+        mount = self._base_from_lidar
+        points = scan_points_m(
+            scan.angles_rad, scan.ranges_m, mount.x_m, mount.y_m, mount.yaw_rad
+        )
+        return [estimate.map_from_base.transform(float(x), float(y)) for x, y in points]
 
     def _battery_status(self) -> dict[str, float] | None:
         status = self._base_status

@@ -103,6 +103,7 @@ def build_agent(config: Config, grid: OccupancyGrid) -> Agent:
         field=ProtectiveField(config.field, footprint, mount, config.motion.deceleration_mps2),
         governor=Governor(config.motion, footprint, mount),
         battery=Battery(empty_v=config.robot.battery_empty_v, full_v=config.robot.battery_full_v),
+        base_from_lidar=mount,
         map_id=config.map.id,
     )
 
@@ -133,13 +134,17 @@ class Daemon:
             clock,
         )
         self._status: dict[str, Any] = {}
+        self._verbs = {
+            "status": self._answer_status,
+            "scan": lambda _: {"points_m": self._agent.scan_points()},
+        }
         self._overruns_noted = 0
         self._folded_ns = clock.now_ns()
 
     def run(self) -> None:
         """Warm up, start the threads, and keep the loop's beat until asked to stop."""
         warm_up()
-        server = LocalServer(self._config.local.socket, {"status": self._answer_status})
+        server = LocalServer(self._config.local.socket, self._verbs)
         threads = [
             threading.Thread(target=self._io.run, args=(self._mailbox.put, self._stop), name="io"),
             threading.Thread(target=self._link.run, name="mqtt"),

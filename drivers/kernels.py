@@ -1,14 +1,21 @@
-"""Decoders as compiled kernels: bytes in, columns out. Nothing here allocates per frame or knows
-a clock.
+"""Decoders as compiled kernels: bytes in, columns out, no clock and no allocation per frame.
 
 Each kernel walks a buffer of pending bytes, fills columns for the frames it finds and returns
-``(frames, consumed, skipped, bad)``: how many frames it wrote, how many bytes of the buffer are done
-with, how many of those belonged to no frame, and how many frames failed their check. After a failed
-check it goes on at the very next byte, so that noise never costs a good frame behind it.
+``(frames, consumed, skipped, bad)``: how many frames it wrote, how many bytes of the buffer are
+done with, how many of those belonged to no frame, and how many frames failed their check. After a
+failed check it goes on at the very next byte, so that noise never costs a good frame behind it.
 """
+
+from typing import TypeAlias
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+Bytes: TypeAlias = NDArray[np.uint8]
+Integers: TypeAlias = NDArray[np.int64]
+Reals: TypeAlias = NDArray[np.float64]
+Found: TypeAlias = tuple[int, int, int, int]
 
 STANDARD_NODE_BYTES = 5
 CAPSULE_BYTES = 84
@@ -19,7 +26,14 @@ MOST_VALUES = 4
 
 
 @njit(cache=True, nogil=True)
-def decode_standard_nodes(data, ends, starts, angles_rad, ranges_m, quality):
+def decode_standard_nodes(
+    data: Bytes,
+    ends: Integers,
+    starts: NDArray[np.bool_],
+    angles_rad: Reals,
+    ranges_m: Reals,
+    quality: Bytes,
+) -> Found:
     """Decode RPLIDAR standard measurement nodes (answer type 0x81).
 
     Slamtec interface protocol v2.x, "SCAN": ``quality<<2 | !S<<1 | S``, ``angle_q6<<1 | check``,
@@ -54,7 +68,7 @@ def decode_standard_nodes(data, ends, starts, angles_rad, ranges_m, quality):
 
 
 @njit(cache=True, nogil=True)
-def find_capsules(data, begins):
+def find_capsules(data: Bytes, begins: Integers) -> Found:
     """Find RPLIDAR express capsules (answer type 0x82) whose checksum holds.
 
     Slamtec interface protocol v2.x, "EXPRESS_SCAN": sync nibbles A and 5, the low nibbles carry the
@@ -85,7 +99,7 @@ def find_capsules(data, begins):
 
 
 @njit(cache=True, nogil=True)
-def decode_capsule(capsule, following, angles_rad, ranges_m):
+def decode_capsule(capsule: Bytes, following: Bytes, angles_rad: Reals, ranges_m: Reals) -> None:
     """Decode one express capsule with the start angle of its successor.
 
     The 32 samples lie evenly between the two start angles of the encoder; each is turned back by
@@ -122,7 +136,14 @@ def decode_capsule(capsule, following, angles_rad, ranges_m):
 
 
 @njit(cache=True, nogil=True)
-def decode_replies(data, begins, ends, names, counts, values):
+def decode_replies(
+    data: Bytes,
+    begins: Integers,
+    ends: Integers,
+    names: Integers,
+    counts: Integers,
+    values: Integers,
+) -> Found:
     """Decode Roboteq replies ``NAME=v1:v2`` CR, ``+`` CR and ``-`` CR.
 
     Roboteq user manual v2.0, "Serial commands reference". A line that is none of these, such as
@@ -154,7 +175,7 @@ def decode_replies(data, begins, ends, names, counts, values):
 
 
 @njit(cache=True, nogil=True)
-def _parse_reply(data, begin, end, values):
+def _parse_reply(data: Bytes, begin: int, end: int, values: Integers) -> tuple[int, int]:
     """Return name and number of values of one line, count -1 when it is no reply in numbers."""
     if end - begin == 1 and (data[begin] == 43 or data[begin] == 45):
         return int(data[begin]), 0
@@ -163,7 +184,7 @@ def _parse_reply(data, begin, end, values):
     while at < end and 65 <= data[at] <= 90:
         name = name << 8 | int(data[at])
         at += 1
-    if at == begin or at - begin > 4 or at == end or data[at] != 61:
+    if at in (begin, end) or at - begin > 4 or data[at] != 61:
         return 0, -1
     count = 0
     while at < end:

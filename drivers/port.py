@@ -17,6 +17,7 @@ from drivers.errors import PortLost, PortUnavailable
 CHUNK_BYTES = 65_536
 WHY_CLOSED = {
     errno.ENOENT: "no such device node",
+    errno.EISDIR: "not a serial port",
     errno.ENODEV: "the device node is there, the device is not",
     errno.ENXIO: "the device node is there, the device is not",
     errno.EACCES: "permission denied",
@@ -124,13 +125,20 @@ class SerialPort:
 
 
 def _reason(error: Exception) -> str:
-    number = getattr(error, "errno", None)
-    if number is None and isinstance(error, termios.error) and error.args:
-        number = error.args[0]
-    if number is None and "lock" in str(error):
-        # pyserial loses the errno of flock.
-        number = errno.EAGAIN
-    return WHY_CLOSED.get(number or 0) or os.strerror(number or errno.EIO)
+    number = _errno(error)
+    if number is None and error.__context__ is not None:
+        # pyserial wraps what tcgetattr said into an error without a number.
+        number = _errno(error.__context__)
+    if number is None:
+        return "cannot be set up as a serial port"
+    return WHY_CLOSED.get(number) or os.strerror(number)
+
+
+def _errno(error: BaseException) -> int | None:
+    if isinstance(error, termios.error) and error.args:
+        return int(error.args[0])
+    number: int | None = getattr(error, "errno", None)
+    return number
 
 
 class _Line:

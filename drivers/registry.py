@@ -6,7 +6,7 @@ A distribution that brings a driver declares it in the entry point group ``hauli
 
 import difflib
 import importlib
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from importlib import metadata
 from typing import Any
 
@@ -33,7 +33,8 @@ def load(name: str) -> Any:
     """Return a driver's class; its ``options`` attribute is the type that its constructor takes.
 
     Raises:
-        DriverUnknown: There is no driver of that name, or it cannot be imported.
+        DriverUnknown: There is no driver of that name, or it cannot be imported, or what is there
+            is no driver.
     """
     targets = _targets()
     if name not in targets:
@@ -42,9 +43,12 @@ def load(name: str) -> Any:
         raise DriverUnknown(f"no driver named {name}{guess} (there are: {', '.join(targets)})")
     module, _, attribute = targets[name][0].partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        driver = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, SyntaxError, ValueError) as error:
         raise DriverUnknown(f"driver {name} ({targets[name][0]}): {error}") from error
+    if not is_dataclass(getattr(driver, "options", None)):
+        raise DriverUnknown(f"driver {name} ({targets[name][0]}): has no dataclass of options")
+    return driver
 
 
 def available() -> list[DriverInfo]:
@@ -57,7 +61,7 @@ def available() -> list[DriverInfo]:
                 name=name,
                 kind="base" if hasattr(driver, "command") else "lidar",
                 module=target,
-                devices=(driver.__doc__ or "").splitlines()[0],
+                devices=(driver.__doc__ or "").strip().partition("\n")[0],
                 distribution=distribution,
                 options=tuple(option.name for option in fields(driver.options)),
             )

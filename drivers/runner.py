@@ -1,10 +1,11 @@
 """Runs a driver on a port: opening, handshake, polls, paced commands, stamps, reconnects.
 
 One :class:`DeviceRunner` serves one device and does whatever is due when it is called; it has no
-thread and no clock of its own, so that the same code runs on a UART in real time and in memory under
-a simulated clock. :class:`IoLoop` calls all runners of a robot from one thread.
+thread and no clock of its own, so that the same code runs on a UART in real time and in memory
+under a simulated clock. :class:`IoLoop` calls all runners of a robot from one thread.
 """
 
+import contextlib
 import os
 import select
 import threading
@@ -145,7 +146,7 @@ class DeviceRunner:
         self._base = cast(BaseDriver, driver) if hasattr(driver, "command") else None
         self._command: VelocityCommand | None = None
         self._command_at_ns = 0
-        self._commanded_ns = 0
+        self._commanded_ns: int | None = None
 
     def submit(self, command: VelocityCommand) -> None:
         """Set what the base shall do; may be called from another thread, the newest wins."""
@@ -229,7 +230,7 @@ class DeviceRunner:
             self._stale_at_ns = now_ns + SETTLE_NS
             self._polls_at_ns = [now_ns] * len(self.driver.polls)
             self._command_at_ns = now_ns
-            self._commanded_ns = 0
+            self._commanded_ns = None
 
     def _work(self, port: BytePort, now_ns: int) -> None:
         """Go on with the handshake, or with what a running device needs."""
@@ -257,8 +258,8 @@ class DeviceRunner:
         command = self._command
         if command is None or now_ns > command.valid_until_ns:
             return base.command(None)
-        silence_ns = now_ns - self._commanded_ns
-        if silence_ns * 2 > base.watchdog_ms * 1_000_000:
+        last_ns, longest_ns = self._commanded_ns, base.watchdog_ms * 500_000
+        if last_ns is None or now_ns - last_ns > longest_ns:
             return base.command(None) + base.command(command)
         return base.command(command)
 
@@ -307,14 +308,17 @@ class IoLoop:
         self._runners = runners
         self._clock = clock
         self._wake_out, self._wake_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # Once closed, the number of the pipe may belong to somebody else's file.
+        self._pipe_lock = threading.Lock()
+        self._pipe_open = True
 
     def wake(self) -> None:
         """Have the thread look around now, as after a command was submitted or to stop."""
-        try:
-            os.write(self._wake_in, b"\0")
-        except (BlockingIOError, OSError):
-            # Full means that a wake-up is on its way already; closed, that the thread has ended.
-            return
+        with self._pipe_lock:
+            # Full means that a wake-up is on its way already.
+            if self._pipe_open:
+                with contextlib.suppress(BlockingIOError):
+                    os.write(self._wake_in, b"\0")
 
     def run(self, sink: Callable[[str, Output], None], stop: threading.Event) -> None:
         """Serve until ``stop`` is set, then leave all devices at rest.
@@ -333,14 +337,17 @@ class IoLoop:
         finally:
             for runner in self._runners:
                 runner.shutdown()
-            os.close(self._wake_in)
-            os.close(self._wake_out)
+            with self._pipe_lock:
+                self._pipe_open = False
+                os.close(self._wake_in)
+                os.close(self._wake_out)
 
     def _sleep(self) -> None:
         """Wait for bytes, for a wake-up, or for the earliest deadline."""
         files = [fd for runner in self._runners if (fd := runner.fileno()) is not None]
-        until_ns = min(runner.deadline_ns for runner in self._runners)
-        patience_s = min(LONGEST_SLEEP_S, max(0.0, (until_ns - self._clock.now_ns()) * 1e-9))
+        now_ns = self._clock.now_ns()
+        due_s = [(runner.deadline_ns - now_ns) * 1e-9 for runner in self._runners]
+        patience_s = max(0.0, min([LONGEST_SLEEP_S, *due_s]))
         ready, _, _ = select.select([*files, self._wake_out], [], [], patience_s)
         if self._wake_out in ready:
             os.read(self._wake_out, 4096)

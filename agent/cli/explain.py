@@ -2,7 +2,7 @@
 
 import argparse
 
-import agent.errors as _agent_errors
+import agent.errors  # noqa: F401 - defines the subclasses that are listed
 from agent.cli.verb import Verb
 from drivers.errors import HaulierError
 
@@ -19,7 +19,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    codes = _codes(_agent_errors.HaulierError)
+    codes = _codes()
     if options.code is None:
         for code, error in sorted(codes.items()):
             print(f"{code:22} {(error.__doc__ or '').splitlines()[0]}")

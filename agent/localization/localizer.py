@@ -160,6 +160,7 @@ class Localizer:
         self._health = LocalizationHealth(params.health)
         self._history = OdometryHistory()
         self._newest_scan_ns: int | None = None
+        self._scan_pose: Pose2 | None = None
         self.counters = LocalizerCounters()
         self.reset(start, params.start)
 
@@ -231,9 +232,17 @@ class Localizer:
             self._update(before_from_after, points_m)
             self._odom_from_base = odom_from_base
         map_from_base = self._map_from_base @ self._odom_from_base.inverse() @ odom_from_base
+        self._scan_pose = map_from_base
         score = self._matcher.agreement(self._on_grid(map_from_base), points_m, SCORE_TOLERANCE_M)
         self._health.observe(score, scan.stamp_ns)
         return True
+
+    @property
+    def fix(self) -> tuple[int, Pose2] | None:
+        """Stamp of the newest scan that was used, and ``map_from_base`` at that moment."""
+        if self._newest_scan_ns is None or self._scan_pose is None:
+            return None
+        return self._newest_scan_ns, self._scan_pose
 
     def estimate(self, now_ns: int) -> PoseEstimate | None:
         """Return the pose at the newest odometry, ``None`` before the first.

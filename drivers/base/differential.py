@@ -11,7 +11,7 @@ LEAST_DT_S = 0.02  # replies that bunched up on arrival still lie a poll apart
 
 
 def wrap_difference(new: int, old: int, bits: int) -> int:
-    """Return how far a counter of ``bits`` went, the short way round: in [-2^(bits-1), 2^(bits-1))."""
+    """Return how far a counter of ``bits`` went the short way: in [-2^(bits-1), 2^(bits-1))."""
     half = 1 << (bits - 1)
     return (new - old + half) % (1 << bits) - half
 

@@ -253,7 +253,7 @@ class Roboteq:
         """Stop the motors, silence the echo, arm the watchdog and read it back.
 
         Raises:
-            DeviceFault: The controller rejects a command, or the watchdog is not what it was set to.
+            DeviceFault: The controller rejects a command, or keeps another watchdog time.
         """
         # An empty line ends whatever half a command the last host left behind.
         yield Send(b"\r" + self.command(None))

@@ -1,6 +1,7 @@
 """Collects the samples of a spinning lidar into whole revolutions."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,9 +9,8 @@ from numpy.typing import NDArray
 from drivers.driver import CodecStats
 from drivers.measurement import Scan
 
-GAP_STEPS = (
-    2.5  # a hole between neighbouring rays wider than this many steps means rays are missing
-)
+GAP_STEPS = 2.5  # neighbouring rays farther apart than this many steps miss rays between them
+Number = TypeVar("Number", bound=np.generic)
 LEAST_SHARE = 0.5  # with fewer of a revolution's rays it is dropped as short
 
 
@@ -117,6 +117,6 @@ def _missing_rays(angles_rad: NDArray[np.float32]) -> int:
     return int(np.sum(np.round(holes / typical) - 1.0))
 
 
-def _frozen(array: NDArray[np.generic]) -> NDArray[np.generic]:
+def _frozen(array: NDArray[Number]) -> NDArray[Number]:
     array.setflags(write=False)
     return array

@@ -157,6 +157,7 @@ class RplidarCodec:
         self._frame_ns = {answer: round(size * byte_ns) for answer, size in STREAM_BYTES.items()}
         self._assembler = RevolutionAssembler(self.stats, options.min_range_m, options.max_range_m)
         self._stream: Answer | None = None
+        self._torn = False
         self._capsule: tuple[NDArray[np.uint8], int] | None = None
 
     def set_sample_time(self, sample_us: int) -> None:
@@ -168,6 +169,7 @@ class RplidarCodec:
         self._window.clear()
         self._assembler.clear()
         self._stream = None
+        self._torn = False
         self._capsule = None
 
     def feed(self, data: bytes, received_ns: int) -> Sequence[Event]:
@@ -219,7 +221,15 @@ class RplidarCodec:
         self.stats.frames += frames
         self.stats.skipped_bytes += skipped
         self.stats.bad_checksums += bad
-        self.stats.gaps += skipped > 0
+
+    def _adjoining(self, begins: NDArray[np.int64], size: int, consumed: int) -> NDArray[np.bool_]:
+        """Return which frames begin right behind their predecessor; each other one is a gap."""
+        ends = begins + size
+        before = np.concatenate(([-1 if self._torn else 0], ends))
+        adjoining: NDArray[np.bool_] = begins == before[:-1]
+        self.stats.gaps += int(np.count_nonzero(~adjoining))
+        self._torn = consumed > max(int(before[-1]), 0) or (self._torn and not begins.size)
+        return adjoining
 
     def _decode_standard(self, events: list[Event]) -> None:
         ends, starts = np.empty(BATCH, np.int64), np.empty(BATCH, np.bool_)
@@ -230,6 +240,7 @@ class RplidarCodec:
                 self._window.pending, ends, starts, angles, ranges, quality
             )
             self._count(frames, skipped, bad)
+            self._adjoining(ends[:frames] - STANDARD_NODE_BYTES, STANDARD_NODE_BYTES, consumed)
             begin = 0
             for start in [*np.nonzero(starts[:frames])[0], frames]:
                 if start > begin:
@@ -258,23 +269,21 @@ class RplidarCodec:
 
     def _decode_express(self, events: list[Event]) -> None:
         begins = np.empty(BATCH, np.int64)
-        frames, consumed, skipped, bad = find_capsules(self._window.pending, begins)
-        self._count(frames, skipped, bad)
-        previous_end = 0
-        for begin in begins[:frames]:
-            end = int(begin) + CAPSULE_BYTES
-            if begin != previous_end:
-                # Something between the two was lost, and with it this one's predecessor.
-                self._capsule = None
-            previous_end = end
-            arrival_ns = self._window.arrival_ns(end)
-            capsule = self._window.pending[begin:end]
-            if self._capsule is not None:
-                self._take_capsule(*self._capsule, capsule, arrival_ns, events)
-            self._capsule = (capsule, arrival_ns)
-        if consumed > previous_end:
-            self._capsule = None
-        self._window.consume(consumed)
+        while True:
+            frames, consumed, skipped, bad = find_capsules(self._window.pending, begins)
+            self._count(frames, skipped, bad)
+            adjoining = self._adjoining(begins[:frames], CAPSULE_BYTES, consumed)
+            for begin, adjoins in zip(begins[:frames], adjoining, strict=True):
+                end = int(begin) + CAPSULE_BYTES
+                arrival_ns = self._window.arrival_ns(end)
+                capsule = self._window.pending[begin:end]
+                # A capsule whose successor was lost cannot be decoded.
+                if self._capsule is not None and adjoins:
+                    self._take_capsule(*self._capsule, capsule, arrival_ns, events)
+                self._capsule = (capsule, arrival_ns)
+            self._window.consume(consumed)
+            if frames < BATCH:
+                return
 
     def _take_capsule(
         self,
@@ -323,6 +332,7 @@ class Rplidar:
         self.codec = RplidarCodec(options)
         self.polls: tuple[Poll, ...] = ()
         self.stale_after_s = 1.0
+        self._motor_off = b""
 
     def start(self) -> Handshake:
         """Stop what runs, read plate and health, spin up, and start the stream.
@@ -351,16 +361,19 @@ class Rplidar:
 
     def _start_motor(self, model: int) -> Handshake:
         if model >> 4 >= S_AND_C_SERIES:
+            self._motor_off = request(Request.MOTOR_SPEED, bytes(2))
             rpm = struct.pack("<H", self._options.motor_rpm)
             yield Send(request(Request.MOTOR_SPEED, rpm))
             return
         yield Send(request(Request.GET_ACC_BOARD_FLAG, bytes(4)))
         board = yield Expect(AccessoryBoard, 0.3, "no accessory board", optional=True)
         if isinstance(board, AccessoryBoard) and board.has_pwm:
+            self._motor_off = request(Request.MOTOR_PWM, bytes(2))
             yield Send(request(Request.MOTOR_PWM, struct.pack("<H", self._options.motor_pwm)))
 
     def stop(self) -> Handshake:
-        """Stop stream and motor."""
+        """Stop the stream, and the motor if it was this driver that started it."""
         yield Send(request(Request.STOP))
         yield Wait(0.02)
-        yield Send(request(Request.MOTOR_PWM, bytes(2)))
+        if self._motor_off:
+            yield Send(self._motor_off)

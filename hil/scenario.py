@@ -1,0 +1,175 @@
+"""What the demo drives: a tour of our hall, and a forklift that stands where it should not.
+
+One description serves both rigs: ptys in real time and memory in lock-step.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from agent.vda5050.messages import State
+from hil.hall import Hall, build_hall
+from hil.master_control import Station
+from hil.plant.plant import LidarParameters, RobotParameters
+from hil.plant.robot import DriveParameters
+from hil.plant.world import Box, Obstacle, Pose, standing
+
+MAP_ID = "hall"
+START = "dock-1"
+VISITS = ("rack-1", "rack-3", "line-1")
+NODE_DEVIATION_M = 0.25
+
+# The forklift unloads in the western lane, and leaves after it has been waited for.
+BLOCKAGE = standing("forklift", Box(2.4, 1.2), Pose(2.5, 15.5, 1.45))
+PATIENCE_NS = 4_000_000_000
+
+# A loaded robot on real tyres: wheels a few per mille off nominal, and slip.
+ROBOT = RobotParameters(
+    drive=DriveParameters(left_scale=1.004, right_scale=0.998, slip_m_per_sqrt_m=0.003),
+    lidar=LidarParameters(base_from_lidar=Pose(0.3, 0.0, 0.0), max_range_m=12.0),
+)
+
+CONFIG = """\
+seed = {seed}
+
+[robot]
+manufacturer = "haulier"
+serial_number = "demo-01"
+length_m = {length_m}
+width_m = {width_m}
+
+[map]
+file = "hall.yaml"
+id = "{map_id}"
+start_pose = [{start.x_m}, {start.y_m}, {start.yaw_rad}]
+
+[lidar]
+driver = "rplidar"
+port = "{lidar_port}"
+mount = [{mount.x_m}, {mount.y_m}, {mount.yaw_rad}]
+
+[lidar.options]
+mode = "express"
+
+[base]
+driver = "roboteq"
+port = "{base_port}"
+
+[base.options]
+counts_per_revolution = {drive.counts_per_turn}
+wheel_radius_m = {drive.wheel_radius_m}
+track_width_m = {drive.track_m}
+
+[broker]
+host = "{broker_host}"
+port = {broker_port}
+
+[local]
+socket = "{socket}"
+
+[follower]
+speed_mps = 1.2
+
+[motion]
+speed_mps = 1.3
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scenario:
+    """A tour through the hall.
+
+    Attributes:
+        hall: Where it takes place.
+        seed: Of slip, noise and particles.
+        stations: The order: first where the robot stands, then the way through the lanes.
+        names: The stations among them that are visited.
+    """
+
+    hall: Hall
+    seed: int
+    stations: tuple[Station, ...]
+    names: tuple[str, ...]
+
+    @property
+    def start(self) -> Pose:
+        """Where the robot stands at the beginning."""
+        return Pose(*self._start)
+
+    @property
+    def _start(self) -> tuple[float, float, float]:
+        pose = self.hall.stations[START]
+        return pose.x_m, pose.y_m, pose.yaw_rad
+
+    def write_config(
+        self, directory: Path, *, broker_host: str = "127.0.0.1", broker_port: int = 1883
+    ) -> Path:
+        """Write map and configuration of the robot, and return the path of the latter."""
+        self.hall.write(directory)
+        path = directory / "haulier.toml"
+        text = CONFIG.format(
+            seed=self.seed,
+            length_m=ROBOT.length_m,
+            width_m=ROBOT.width_m,
+            map_id=MAP_ID,
+            start=self.start,
+            lidar_port=directory / "lidar",
+            base_port=directory / "base",
+            mount=ROBOT.lidar.base_from_lidar,
+            drive=ROBOT.drive,
+            broker_host=broker_host,
+            broker_port=broker_port,
+            socket=directory / "haulier.sock",
+        )
+        path.write_text(text, encoding="utf-8")
+        return path
+
+
+def factory_tour(seed: int = 1) -> Scenario:
+    """Return the demo's tour; the same seed gives the same hall, slip and noise."""
+    hall = build_hall(seed)
+    here, stations = START, [_station(hall, START)]
+    for name in VISITS:
+        stations += [_station(hall, node) for node in hall.graph.route(here, name)[1:]]
+        here = name
+    return Scenario(hall, seed, tuple(stations), VISITS)
+
+
+def _station(hall: Hall, name: str) -> Station:
+    """Return a node of the order; at a station the robot takes the heading of serving it."""
+    node = hall.graph.nodes[name]
+    pose = hall.stations.get(name) if name in VISITS else None
+    return Station(
+        node.x_m,
+        node.y_m,
+        pose.yaw_rad if pose else None,
+        name,
+        deviation_m=NODE_DEVIATION_M,
+    )
+
+
+class Forklift:
+    """The driver of the forklift: notices the waiting robot, and leaves a while later."""
+
+    def __init__(self) -> None:
+        self.blocked_ns: int | None = None
+        self.gone = False
+
+    def step(self, state: State | None, now_ns: int) -> bool:
+        """Take the robot's newest state; True in the moment in which the forklift leaves."""
+        if self.gone or state is None:
+            return False
+        if state.safety_state.field_violation and self.blocked_ns is None:
+            self.blocked_ns = now_ns
+        self.gone = self.blocked_ns is not None and now_ns - self.blocked_ns >= PATIENCE_NS
+        return self.gone
+
+
+def route_length_m(stations: tuple[Station, ...]) -> float:
+    """Return the length of the way that an order describes."""
+    return sum(
+        ((after.x_m - here.x_m) ** 2 + (after.y_m - here.y_m) ** 2) ** 0.5
+        for here, after in pairwise(stations)
+    )
+
+
