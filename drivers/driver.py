@@ -102,6 +102,9 @@ class Codec(Protocol):
     def feed(self, data: bytes, received_ns: int) -> Sequence[Event]:
         """Decode a chunk whose last byte arrived at ``received_ns``; chunking never matters."""
 
+    def note_sent(self, data: bytes, sent_ns: int) -> None:
+        """Learn what was written to the device and when, to bound the age of its answer."""
+
     def reset(self) -> None:
         """Forget any partial frame, as after a reconnect; counters stay."""
 

@@ -8,7 +8,8 @@
          ├─ PortLost          the port was open and is gone: unplugged, adapter reset
          ├─ StreamStale       the port is open, but the device stopped sending what it must
          ├─ DeviceFault       the device itself reports a fault
-         └─ DriverUnknown     no driver of that name is installed
+         ├─ DriverUnknown     no driver of that name is installed
+         └─ CaptureUnusable   a file of captured bytes cannot be written or read
 
 An exception means a change of state. A bad frame or a lost byte is a counted value, see
 ``drivers.driver.CodecStats``.
@@ -115,3 +116,16 @@ class DriverUnknown(DriverError):
     vda_type = "configurationError"
     hint = "List what is installed with 'haulier driver list'; install the maker's package."
     exit_code = 78
+
+
+class CaptureUnusable(DriverError):
+    """A file of captured bytes cannot be written or read.
+
+    Example scenarios: the file exists already, the disk is read-only, it is some other file.
+    """
+
+    code = "CAPTURE_UNUSABLE"
+    vda_type = "recordingError"
+    level = Level.WARNING
+    hint = "Name a new file on a disk that can be written, or one that was captured here."
+    exit_code = 65

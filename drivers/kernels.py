@@ -99,7 +99,7 @@ def find_capsules(data: Bytes, begins: Integers) -> Found:
 
 
 @njit(cache=True, nogil=True)
-def decode_capsule(capsule: Bytes, following: Bytes, angles_rad: Reals, ranges_m: Reals) -> None:
+def decode_capsule(capsule: Bytes, following: Bytes, angles_rad: Reals, ranges_m: Reals) -> int:
     """Decode one express capsule with the start angle of its successor.
 
     The 32 samples lie evenly between the two start angles of the encoder; each is turned back by

@@ -242,6 +242,7 @@ class DeviceRunner:
         for i, poll in enumerate(self.driver.polls):
             if now_ns >= self._polls_at_ns[i]:
                 port.write(poll.data)
+                self.driver.codec.note_sent(poll.data, now_ns)
                 self._polls_at_ns[i] = _next_beat(self._polls_at_ns[i], poll.period_s, now_ns)
         base = self._base
         if base is not None and now_ns >= self._command_at_ns:

@@ -49,6 +49,7 @@ FAULTS = {
     0x40: "MOSFET failure",
     0x80: "default configuration loaded",
 }
+COUNT_QUERY = b"?C\r"
 ACCEPTED, REJECTED = ord("+"), ord("-")
 ECHOED = (b"!", b"?", b"^", b"~", b"#", b"")
 
@@ -135,6 +136,8 @@ class RoboteqCodec:
             options.max_wheel_mps,
             ENCODER_BITS,
         )
+        self._asked_ns: int | None = None
+        self._least_round_trip_ns: int | None = None
         self._battery_v = math.nan
         self._currents_a: tuple[float, ...] = ()
         self._power_off = False
@@ -143,6 +146,11 @@ class RoboteqCodec:
         self._names = np.empty(BATCH, np.int64)
         self._counts = np.empty(BATCH, np.int64)
         self._values = np.empty((BATCH, MOST_VALUES), np.int64)
+
+    def note_sent(self, data: bytes, sent_ns: int) -> None:
+        """See :class:`drivers.driver.Codec`."""
+        if data == COUNT_QUERY:
+            self._asked_ns = sent_ns
 
     def reset(self) -> None:
         """See :class:`drivers.driver.Codec`; the counters get a new zero."""
@@ -214,9 +222,22 @@ class RoboteqCodec:
         options = self._options
         left, right = (first, second) if options.left_channel == 1 else (second, first)
         counts = (-left if options.invert_left else left, -right if options.invert_right else right)
-        odometry = self._odometry.update(counts, stamp_ns, received_ns)
+        odometry = self._odometry.update(counts, self._bounded(stamp_ns), received_ns)
         self.stats.gaps += odometry is None
         return odometry
+
+    def _bounded(self, stamp_ns: int) -> int:
+        """Return a stamp no later than the query and the quickest round trip so far allow.
+
+        A reply that waited to be read looks younger than it is; at walking pace 0.1 s of that is
+        0.1 m of error.
+        """
+        if self._asked_ns is None or stamp_ns < self._asked_ns:
+            return stamp_ns
+        round_trip_ns = stamp_ns - self._asked_ns
+        if self._least_round_trip_ns is None or round_trip_ns < self._least_round_trip_ns:
+            self._least_round_trip_ns = round_trip_ns
+        return self._asked_ns + self._least_round_trip_ns
 
     def _status(self, fault_flags: int, stamp_ns: int) -> BaseStatus:
         e_stop = bool(fault_flags & E_STOP_BIT)
@@ -240,7 +261,7 @@ class Roboteq:
         self.spec = PortSpec(baud=options.baud)
         self.codec = RoboteqCodec(options)
         self.polls = (
-            Poll(0.02, b"?C\r"),
+            Poll(0.02, COUNT_QUERY),
             # The status flags first: the fault flags that follow complete a BaseStatus.
             Poll(0.1, b"?FS\r?FF\r"),
             Poll(0.5, b"?V\r?BA\r"),

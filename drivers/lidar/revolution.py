@@ -11,6 +11,7 @@ from drivers.measurement import Scan
 
 GAP_STEPS = 2.5  # neighbouring rays farther apart than this many steps miss rays between them
 Number = TypeVar("Number", bound=np.generic)
+LONGEST_TURN = 1.5  # what turns farther than this many turns lost a start of revolution
 LEAST_SHARE = 0.5  # with fewer of a revolution's rays it is dropped as short
 
 
@@ -73,6 +74,8 @@ class RevolutionAssembler:
         angles = np.concatenate([part.angles_rad for part in self._parts])
         ranges = np.concatenate([part.ranges_m for part in self._parts])
         quality = np.concatenate([part.quality for part in self._parts])
+        first = _first_of_last_turn(angles)
+        angles, ranges, quality = angles[first:], ranges[first:], quality[first:]
         wrapped = ((angles + np.pi) % (2.0 * np.pi) - np.pi).astype(np.float32)
         # Rounding to single precision may land on +pi, which is outside [-pi, pi).
         wrapped[wrapped >= np.float32(np.pi)] = np.float32(-np.pi)
@@ -87,7 +90,7 @@ class RevolutionAssembler:
         ranges[outside] = np.nan
         offsets_s = np.arange(angles.size) * (self.sample_ns * 1e-9)
         return Scan(
-            stamp_ns=self._start_ns(),
+            stamp_ns=self._start_ns() + first * self.sample_ns,
             received_ns=received_ns,
             angles_rad=_frozen(wrapped[order]),
             ranges_m=_frozen(ranges[order].astype(np.float32)),
@@ -103,6 +106,15 @@ class RevolutionAssembler:
             count += part.angles_rad.size
             starts.append(part.taken_ns - (count - 1) * self.sample_ns)
         return min(starts)
+
+
+def _first_of_last_turn(angles_rad: NDArray[np.float64]) -> int:
+    """Return where the last turn begins, 0 but for two turns whose dividing sample was lost."""
+    steps = (np.diff(angles_rad) + np.pi) % (2.0 * np.pi) - np.pi
+    to_go = np.abs(np.sum(steps) - np.cumsum(steps, dtype=np.float64))
+    if to_go.size == 0 or to_go[0] < LONGEST_TURN * 2.0 * np.pi:
+        return 0
+    return int(np.argmax(to_go < 2.0 * np.pi)) + 1
 
 
 def _missing_rays(angles_rad: NDArray[np.float32]) -> int:

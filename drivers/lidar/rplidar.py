@@ -164,6 +164,9 @@ class RplidarCodec:
         """Set the time of one sample, as the device reported it for the mode."""
         self._assembler.sample_ns = sample_us * 1000
 
+    def note_sent(self, data: bytes, sent_ns: int) -> None:
+        """See :class:`drivers.driver.Codec`; a stream answers to nobody."""
+
     def reset(self) -> None:
         """See :class:`drivers.driver.Codec`."""
         self._window.clear()
