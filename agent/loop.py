@@ -352,9 +352,7 @@ class Agent:
         if scan is None or estimate is None:
             return []
         mount = self._base_from_lidar
-        points = scan_points_m(
-            scan.angles_rad, scan.ranges_m, mount.x_m, mount.y_m, mount.yaw_rad
-        )
+        points = scan_points_m(scan.angles_rad, scan.ranges_m, mount.x_m, mount.y_m, mount.yaw_rad)
         return [estimate.map_from_base.transform(float(x), float(y)) for x, y in points]
 
     def _battery_status(self) -> dict[str, float] | None:

@@ -1,4 +1,4 @@
-"""One table of what flows through the agent: how often, how old it may be, and what happens then."""
+"""One table of what flows through the agent: how often, and how old it may be."""
 
 from dataclasses import dataclass
 

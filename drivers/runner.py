@@ -6,6 +6,7 @@ under a simulated clock. :class:`IoLoop` calls all runners of a robot from one t
 """
 
 import contextlib
+import math
 import os
 import select
 import threading
@@ -141,6 +142,7 @@ class DeviceRunner:
         self._retry_ns = FIRST_RETRY_NS
         self._retry_at_ns = 0
         self._stale_at_ns = 0
+        self._heard_bytes = 0
         self._polls_at_ns = [0] * len(driver.polls)
         self._outputs: list[Output] = []
         self._base = cast(BaseDriver, driver) if hasattr(driver, "command") else None
@@ -220,6 +222,7 @@ class DeviceRunner:
 
     def _note_alive(self, now_ns: int) -> None:
         self._stale_at_ns = now_ns + round(self.driver.stale_after_s * 1e9)
+        self._heard_bytes = self.driver.codec.stats.received_bytes
         if self.state.phase is not Phase.STREAMING:
             self._retry_ns = FIRST_RETRY_NS
             self._enter(DeviceState(self.name, Phase.STREAMING, now_ns))
@@ -228,6 +231,7 @@ class DeviceRunner:
         if self._handshake is not None and self._handshake.advance(now_ns, reply):
             self._handshake = None
             self._stale_at_ns = now_ns + SETTLE_NS
+            self._heard_bytes = self.driver.codec.stats.received_bytes
             self._polls_at_ns = [now_ns] * len(self.driver.polls)
             self._command_at_ns = now_ns
             self._commanded_ns = None
@@ -238,7 +242,9 @@ class DeviceRunner:
         if self._handshake is not None:
             return
         if now_ns >= self._stale_at_ns:
-            raise StreamStale(f"{self.name}: the device stopped delivering")
+            # Silence and noise are different cables to look at.
+            heard = self.driver.codec.stats.received_bytes - self._heard_bytes
+            raise StreamStale(f"{self.name}: {heard} bytes and no measurement since the last one")
         for i, poll in enumerate(self.driver.polls):
             if now_ns >= self._polls_at_ns[i]:
                 port.write(poll.data)
@@ -251,13 +257,13 @@ class DeviceRunner:
             self._commanded_ns = now_ns
 
     def _command_bytes(self, base: BaseDriver, now_ns: int) -> bytes:
-        """Return the newest command while it is valid; a stop first after any silence.
+        """Return the newest command while it is valid and finite; a stop first after any silence.
 
         A tripped watchdog lets some controllers resume their old speed with the next command,
         whatever it says, so the first one after a silence must be a stop.
         """
         command = self._command
-        if command is None or now_ns > command.valid_until_ns:
+        if command is None or now_ns > command.valid_until_ns or not _is_finite(command):
             return base.command(None)
         last_ns, longest_ns = self._commanded_ns, base.watchdog_ms * 500_000
         if last_ns is None or now_ns - last_ns > longest_ns:
@@ -287,6 +293,10 @@ class DeviceRunner:
     def _enter(self, state: DeviceState) -> None:
         self.state = state
         self._outputs.append(state)
+
+
+def _is_finite(command: VelocityCommand) -> bool:
+    return math.isfinite(command.forward_mps) and math.isfinite(command.yaw_rate_radps)
 
 
 def _next_beat(due_ns: int, period_s: float, now_ns: int) -> int:

@@ -121,9 +121,7 @@ class _Canvas:
         self._draw.ellipse((x - 5, y - 5, x + 5, y + 5), outline=TEXT_COLOR, width=2)
         self._draw.text((x + 9, y - 22), text, fill=TEXT_COLOR, font_size=18)
 
-    def legend(
-        self, entries: Sequence[tuple[str, tuple[int, int, int]]], caption: str
-    ) -> None:
+    def legend(self, entries: Sequence[tuple[str, tuple[int, int, int]]], caption: str) -> None:
         """Put colours and caption below the map, where they hide nothing."""
         whole = Image.new("RGB", (self.image.width, self.image.height + 70), FREE_COLOR)
         whole.paste(self.image)

@@ -1,7 +1,7 @@
 """The whole robot in real time: the daemon as its own process, its devices on ptys, a broker.
 
-The plant runs in a process of its own too; what the daemon sees are two device nodes and a TCP port,
-as on a robot.
+The plant runs in a process of its own too; what the daemon sees are two device nodes and a TCP
+port, as on a robot.
 """
 
 import subprocess
@@ -97,7 +97,7 @@ class PtyRig:
         return " / ".join(lines[-3:]) or "without a word"
 
 
-def _start(words: list[Any], output: Any = None) -> subprocess.Popen[bytes]:  # noqa: ANN401
+def _start(words: list[Any], output: Any = None) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", *map(str, words)],
         stdin=subprocess.DEVNULL,
@@ -116,4 +116,3 @@ def _stop(process: subprocess.Popen[bytes]) -> int:
         except subprocess.TimeoutExpired:
             process.kill()
     return process.wait()
-

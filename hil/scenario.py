@@ -12,7 +12,7 @@ from hil.hall import Hall, build_hall
 from hil.master_control import Station
 from hil.plant.plant import LidarParameters, RobotParameters
 from hil.plant.robot import DriveParameters
-from hil.plant.world import Box, Obstacle, Pose, standing
+from hil.plant.world import Box, Pose, standing
 
 MAP_ID = "hall"
 START = "dock-1"
@@ -171,5 +171,3 @@ def route_length_m(stations: tuple[Station, ...]) -> float:
         ((after.x_m - here.x_m) ** 2 + (after.y_m - here.y_m) ** 2) ** 0.5
         for here, after in pairwise(stations)
     )
-
-

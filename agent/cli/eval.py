@@ -27,10 +27,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     localization.add_argument("--map", type=Path, required=True, help="yaml of the map")
     localization.add_argument(
         "--init",
-        type=_pose,
+        type=parse_pose,
         required=True,
         metavar="X,Y,THETA",
-        help="pose at the first scan, m and rad; write --init=-1,2,3 if it starts with a minus",
+        help="pose at the first scan, m and rad",
     )
     localization.add_argument("--ref", type=Path, help="reference trajectory (TUM)")
     localization.add_argument("--seed", type=_seed, default=0, help="of the random generator")
@@ -125,7 +125,8 @@ def _mean(values: tuple[float, ...]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def _pose(text: str) -> "Pose2":
+def parse_pose(text: str) -> "Pose2":
+    """Read ``X,Y,THETA`` in m and rad; raises ArgumentTypeError."""
     from agent.geometry.pose import Pose2
 
     try:

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 
 @njit(cache=True, nogil=True)
-def signed_distance_m(x_m, y_m, polygon):
+def signed_distance_m(x_m: float, y_m: float, polygon: NDArray[np.float64]) -> float:
     """Return the distance from a point to a polygon's outline, negative inside.
 
     Args:
@@ -38,7 +39,15 @@ def signed_distance_m(x_m, y_m, polygon):
 
 
 @njit(cache=True, nogil=True)
-def free_time_s(points_m, polygon, margin_m, forward_mps, yaw_rate_radps, horizon_s, step_m):
+def free_time_s(
+    points_m: NDArray[np.float64],
+    polygon: NDArray[np.float64],
+    margin_m: float,
+    forward_mps: float,
+    yaw_rate_radps: float,
+    horizon_s: float,
+    step_m: float,
+) -> float:
     """Return how long a constant twist can be held before the footprint meets a point.
 
     The footprint is swept along the arc of the twist in steps over which none of its corners moves
@@ -63,7 +72,7 @@ def free_time_s(points_m, polygon, margin_m, forward_mps, yaw_rate_radps, horizo
     corner_mps = abs(forward_mps) + abs(yaw_rate_radps) * radius_m
     if corner_mps <= 0.0:
         return horizon_s
-    steps = max(1, int(math.ceil(horizon_s * corner_mps / step_m)))
+    steps = max(1, math.ceil(horizon_s * corner_mps / step_m))
     dt_s = horizon_s / steps
     reach_m = radius_m + margin_m + abs(forward_mps) * horizon_s
     first_blocked = steps + 1
@@ -92,7 +101,13 @@ def free_time_s(points_m, polygon, margin_m, forward_mps, yaw_rate_radps, horizo
 
 
 @njit(cache=True, nogil=True)
-def scan_points_m(angles_rad, ranges_m, mount_x_m, mount_y_m, mount_yaw_rad):
+def scan_points_m(
+    angles_rad: NDArray[np.float32],
+    ranges_m: NDArray[np.float32],
+    mount_x_m: float,
+    mount_y_m: float,
+    mount_yaw_rad: float,
+) -> NDArray[np.float64]:
     """Return the returns of a scan as points in the base frame.
 
     Args:

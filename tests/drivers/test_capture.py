@@ -1,7 +1,7 @@
-import errno
 import os
 import struct
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -117,19 +117,15 @@ def test_one_capture_spans_reconnects(tmp_path):
 
 
 def test_a_full_disk_does_not_stop_the_port():
-    try:
-        full = os.open("/dev/full", os.O_WRONLY)
-    except OSError as error:
-        assert error.errno == errno.ENOENT
+    if not Path("/dev/full").exists():
         pytest.skip("no /dev/full")
-    os.close(full)
     device, host = MemoryPort.pair()
 
     class Full:
         """A path whose file opens and takes nothing."""
 
         def open(self, mode, buffering):
-            return open("/dev/full", "wb", buffering=buffering)
+            return Path("/dev/full").open("wb", buffering=buffering)
 
     with CaptureFile(Full()) as capture:
         port = CapturePort(host, capture, lambda: 0)

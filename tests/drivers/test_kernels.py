@@ -44,9 +44,7 @@ NODES = st.builds(
     st.integers(0, 23_039).map(lambda q6: q6 / 64.0),
     st.integers(0, 65_535).map(lambda q2: q2 / 4.0),
 )
-SAMPLES = st.lists(
-    st.tuples(st.integers(0, 16_383), st.integers(0, 63)), min_size=32, max_size=32
-)
+SAMPLES = st.lists(st.tuples(st.integers(0, 16_383), st.integers(0, 63)), min_size=32, max_size=32)
 CAPSULES = st.builds(capsule, st.integers(0, 23_039).map(lambda q6: q6 / 64.0), SAMPLES)
 NOISE = st.binary(max_size=12)
 
@@ -58,9 +56,7 @@ def streams(frames, most):
     )
 
 
-@pytest.mark.parametrize(
-    ("frame", "starts"), [("3d012da00f", True), ("3e012da00f", False)]
-)
+@pytest.mark.parametrize(("frame", "starts"), [("3d012da00f", True), ("3e012da00f", False)])
 def test_published_nodes(frame, starts):
     counts, ends, begins, angles, ranges, quality = decode_nodes(bytes.fromhex(frame))
     assert counts == (1, 5, 0, 0)

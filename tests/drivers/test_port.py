@@ -1,6 +1,7 @@
 import os
 import tty
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -132,7 +133,7 @@ def test_a_name_that_cannot_be_is_unavailable():
 
 
 def test_a_forbidden_port_is_unavailable(line):
-    os.chmod(line["node"], 0)
+    Path(line["node"]).chmod(0)
     root = os.geteuid() == 0
     if root:
         os.seteuid(65_534)
@@ -145,11 +146,11 @@ def test_a_forbidden_port_is_unavailable(line):
 
 def test_failed_openings_leak_no_descriptor(tmp_path):
     (tmp_path / "file").touch()
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
         refuse(str(tmp_path / "file"))
         refuse(str(tmp_path / "none"))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_memory_carries_bytes_both_ways():

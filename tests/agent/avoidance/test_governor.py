@@ -24,7 +24,9 @@ def scan_of(points: list[tuple[float, float]], stamp_ns: int = 0) -> Scan:
     rays = sorted((math.atan2(y, x), math.hypot(x, y)) for x, y in points)
     angles = np.array([a for a, _ in rays], np.float32)
     ranges = np.array([r for _, r in rays], np.float32)
-    return Scan(stamp_ns, stamp_ns, angles, ranges, np.zeros_like(angles), np.zeros(len(rays), "u1"))
+    return Scan(
+        stamp_ns, stamp_ns, angles, ranges, np.zeros_like(angles), np.zeros(len(rays), "u1")
+    )
 
 
 def governor_seeing(points: list[tuple[float, float]]) -> Governor:
@@ -40,9 +42,7 @@ def test_whatever_passes_can_be_stopped_before_the_footprint_touches(points, twi
         return
     command = governor_seeing(points).govern(*twist, 10.0, AGE_NS).command
     v, w = command.forward_mps, command.yaw_rate_radps
-    brake_s = max(
-        abs(v) / LIMITS.deceleration_mps2, abs(w) / LIMITS.yaw_deceleration_radps2
-    )
+    brake_s = max(abs(v) / LIMITS.deceleration_mps2, abs(w) / LIMITS.yaw_deceleration_radps2)
     travelled_s = AGE_NS * 1e-9 + LIMITS.base_latency_s + brake_s / 2
     for time_s in np.linspace(0.0, travelled_s, 25):
         assert clearance_m(obstacles, FOOTPRINT, (v, w), time_s) > 0.0

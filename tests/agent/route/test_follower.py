@@ -111,9 +111,7 @@ def test_an_edge_limit_holds_on_its_edge() -> None:
 
 
 def test_turns_on_the_spot_before_leaving_backwards() -> None:
-    proposal = PathFollower(FollowerParams()).step(
-        Pose2(0.0, 0.0, 0.0), [waypoint(0, -3.0, 0.1)]
-    )
+    proposal = PathFollower(FollowerParams()).step(Pose2(0.0, 0.0, 0.0), [waypoint(0, -3.0, 0.1)])
     assert proposal.forward_mps == 0.0
     assert proposal.yaw_rate_radps > 0.0
 
