@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.clock import Clock
 from agent.vda5050.identity import Identity
@@ -19,6 +20,8 @@ from hil.plant.world import Pose
 from hil.pty_rig import PtyRig
 from hil.scenario import (
     BLOCKAGE,
+    FORKLIFT,
+    FORKLIFT_POSE,
     MAP_ID,
     ROBOT,
     Forklift,
@@ -43,14 +46,15 @@ class Track:
     true_poses: list[StampedPose] = field(default_factory=list)
     estimates: list[StampedPose] = field(default_factory=list)
 
-    def errors_m(self) -> np.ndarray:
+    def errors_m(self) -> NDArray[np.float64]:
         """Return the distance of each estimate from the true position at its own time."""
         true = np.array(self.true_poses, np.float64)
         seen = np.array(self.estimates, np.float64)
         seen = seen[(seen[:, 0] >= true[0, 0]) & (seen[:, 0] <= true[-1, 0])]
         x_m = np.interp(seen[:, 0], true[:, 0], true[:, 1])
         y_m = np.interp(seen[:, 0], true[:, 0], true[:, 2])
-        return np.hypot(seen[:, 1] - x_m, seen[:, 2] - y_m)
+        errors: NDArray[np.float64] = np.hypot(seen[:, 1] - x_m, seen[:, 2] - y_m)
+        return errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +154,7 @@ class Drive:
                 robot=ROBOT,
             )
             rig = stack.enter_context(PtyRig(spec, config, self._clock))
-            shape, pose = BLOCKAGE.shape, BLOCKAGE.waypoints[0].pose
-            rig.bench.add_obstacle(BLOCKAGE.name, shape, [(0.0, *pose)])
+            rig.bench.add_obstacle(BLOCKAGE.name, FORKLIFT, [(0.0, *FORKLIFT_POSE)])
             self._terminal.event("plant and devices run; the daemon starts (cold: 30 s)")
             rig.wait_until_ready()
             self._terminal.event(f"daemon ready: lidar and base deliver, localized; {config}")
@@ -253,7 +256,7 @@ class Drive:
                 estimated_path=[(x_m, y_m) for _, x_m, y_m in self._track.estimates],
                 scan=scan,
                 scan_pose=scan_pose,
-                obstacle=(BLOCKAGE.shape, BLOCKAGE.waypoints[0].pose),
+                obstacle=(FORKLIFT, FORKLIFT_POSE),
                 labels={name: (p.x_m, p.y_m) for name, p in hall.stations.items()},
                 caption=(
                     f"{result.distance_m:.1f} m in {result.drive_s:.0f} s; "

@@ -1,7 +1,7 @@
 """The whole robot in one thread under a simulated clock: agent, drivers, devices, plant, master.
 
-The same bytes go through the same drivers as on ptys; only ports, clock and broker are memory. A run
-is a function of its seed: two runs give the same poses, commands and messages, bit for bit.
+The same bytes go through the same drivers as on ptys; only ports, clock and broker are memory. A
+run is a function of its seed: two give the same poses, commands and messages, bit for bit.
 """
 
 import hashlib

@@ -3,6 +3,7 @@
 One description serves both rigs: ptys in real time and memory in lock-step.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +21,9 @@ VISITS = ("rack-1", "rack-3", "line-1")
 NODE_DEVIATION_M = 0.25
 
 # The forklift unloads in the western lane, and leaves after it has been waited for.
-BLOCKAGE = standing("forklift", Box(2.4, 1.2), Pose(2.5, 15.5, 1.45))
+FORKLIFT = Box(2.4, 1.2)
+FORKLIFT_POSE = Pose(2.5, 15.5, 1.45)
+BLOCKAGE = standing("forklift", FORKLIFT, FORKLIFT_POSE)
 PATIENCE_NS = 4_000_000_000
 
 # A loaded robot on real tyres: wheels a few per mille off nominal, and slip.
@@ -168,6 +171,6 @@ class Forklift:
 def route_length_m(stations: tuple[Station, ...]) -> float:
     """Return the length of the way that an order describes."""
     return sum(
-        ((after.x_m - here.x_m) ** 2 + (after.y_m - here.y_m) ** 2) ** 0.5
+        math.dist((here.x_m, here.y_m), (after.x_m, after.y_m))
         for here, after in pairwise(stations)
     )

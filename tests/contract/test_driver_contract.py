@@ -238,6 +238,17 @@ def test_chunking_does_not_matter_even_with_noise(info, data):
 
 
 @every_driver
+@given(data=st.binary(max_size=40), sent_ns=st.integers(0, 2**62))
+def test_what_was_sent_gives_no_event(info, data, sent_ns):
+    codec = build(info).codec
+    codec.note_sent(data, sent_ns)
+    for poll in build(info).polls:
+        codec.note_sent(poll.data, sent_ns)
+    assert not codec.feed(b"", sent_ns)
+    assert codec.stats == CodecStats()
+
+
+@every_driver
 @FEW
 @given(noise=st.binary(max_size=3000), size=st.integers(1, 3000))
 def test_noise_is_no_error(info, noise, size):

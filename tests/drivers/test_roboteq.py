@@ -57,6 +57,20 @@ def test_counts_become_odometry_stamped_before_their_line_was_sent():
     assert second.x_m == pytest.approx(-100 / 4096 * math.tau * 0.1)
 
 
+def test_a_reply_that_waited_to_be_read_is_dated_by_its_question():
+    codec = RoboteqCodec(RoboteqOptions())
+    stamps = []
+    for asked_ms, read_ms in ((100, 103), (120, 122), (140, 240), (260, 263)):
+        codec.note_sent(b"?C\r", asked_ms * MS)
+        codec.note_sent(b"?V\r?BA\r", (read_ms - 1) * MS)
+        (found,) = codec.feed(b"C=0:0\r", read_ms * MS)
+        stamps.append(found.stamp_ns)
+        assert found.received_ns == read_ms * MS
+    wire_ns = round(6 * 10e9 / 115_200)
+    expected = [103 * MS - wire_ns, *((asked + 2) * MS - wire_ns for asked in (120, 140, 260))]
+    assert stamps == expected
+
+
 @pytest.mark.parametrize(
     ("options", "yaw_sign", "way_sign"),
     [
