@@ -8,6 +8,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from agent.avoidance.governor import Governor, StopReason, Verdict
 from agent.avoidance.protective_field import ProtectiveField
 from agent.errors import LocalizationLost, MessageInvalid, OrderRejected
@@ -30,6 +32,7 @@ from drivers.runner import DeviceState, Phase
 LIDAR = "lidar"
 BASE = "base"
 LEAST_INTACT_SHARE = 0.75  # of a revolution's rays; with fewer it says too little about free space
+LEAST_RETURN_SHARE = 0.05  # of the rays; a covered lidar returns nothing, which is not free space
 FOLD_NS = 30_000_000_000
 STANDSTILL_MPS = 0.01
 STANDSTILL_RADPS = 0.01
@@ -138,10 +141,12 @@ class Agent:
             self._take_scan(inbox.scan)
 
     def _take_scan(self, scan: Scan) -> None:
-        """Localize on any scan, but take only a nearly whole one as proof of free space."""
+        """Localize on any scan, but take only one that saw enough as proof of free space."""
         self._localizer.add_scan(scan)
         rays = scan.ranges_m.size
-        if rays >= LEAST_INTACT_SHARE * (rays + scan.missing):
+        is_intact = rays >= LEAST_INTACT_SHARE * (rays + scan.missing)
+        returns = np.count_nonzero(~np.isnan(scan.ranges_m))
+        if is_intact and returns >= LEAST_RETURN_SHARE * rays:
             self._scan = scan
             self._governor.see(scan)
             self._field.see(scan)

@@ -83,7 +83,10 @@ class Poll:
 
 @dataclass(slots=True)
 class CodecStats:
-    """What a codec could not use. These only ever grow; a bad frame is a count, not an error."""
+    """What a codec could not use. These only ever grow; a bad frame is a count, not an error.
+
+    ``warnings`` counts how often the device said that it is not well but goes on.
+    """
 
     received_bytes: int = 0
     skipped_bytes: int = 0
@@ -92,6 +95,7 @@ class CodecStats:
     gaps: int = 0
     scans: int = 0
     short_scans: int = 0
+    warnings: int = 0
 
 
 class Codec(Protocol):

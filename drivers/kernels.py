@@ -112,27 +112,29 @@ def decode_capsule(capsule: Bytes, following: Bytes, angles_rad: Reals, ranges_m
         ranges_m: Out, float64, shape ``(32,)``, NaN for no return.
 
     Returns:
-        The first sample behind the encoder's zero mark, where a revolution begins; 32 for none.
+        How many samples lie before the encoder's zero mark, 1 to 32, where a revolution begins
+        behind them; 0 where the mark is not passed. The mark may lie behind the last sample: that
+        is still this capsule's, because the next one cannot tell.
     """
     start_q6 = (int(capsule[2]) | int(capsule[3]) << 8) & 0x7FFF
     next_q6 = (int(following[2]) | int(following[3]) << 8) & 0x7FFF
     span_q6 = next_q6 - start_q6
     if span_q6 < 0:
         span_q6 += FULL_TURN_Q6
-    begin = 0 if start_q6 == 0 else CAPSULE_SAMPLES
+    before_mark = 0
     for i in range(CAPSULE_SAMPLES):
         cabin = 4 + 5 * (i // 2)
         word = int(capsule[cabin + 2 * (i % 2)]) | int(capsule[cabin + 2 * (i % 2) + 1]) << 8
         nibble = int(capsule[cabin + 4]) >> (4 * (i % 2)) & 0xF
         offset_q3 = nibble | (word & 0x3) << 4
         encoder_q6 = start_q6 + span_q6 * i / CAPSULE_SAMPLES
-        if begin == CAPSULE_SAMPLES and encoder_q6 >= FULL_TURN_Q6:
-            begin = i
+        if encoder_q6 < FULL_TURN_Q6:
+            before_mark = i + 1
         degrees = encoder_q6 / 64.0 - offset_q3 / 8.0
         angles_rad[i] = -np.deg2rad(degrees)
         distance_q2 = word & 0xFFFC
         ranges_m[i] = distance_q2 / 4000.0 if distance_q2 > 0 else np.nan
-    return begin
+    return before_mark if start_q6 + span_q6 >= FULL_TURN_Q6 else 0
 
 
 @njit(cache=True, nogil=True)

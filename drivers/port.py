@@ -70,7 +70,6 @@ class SerialPort:
             self._serial.open()
             self._fd: int | None = self._serial.fileno()
             self._block_until_one_byte()
-            termios.tcflush(self._fd, termios.TCIFLUSH)
         except (OSError, ValueError, termios.error) as error:
             self._fd = None
             self._serial.close()

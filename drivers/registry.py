@@ -52,18 +52,23 @@ def load(name: str) -> Any:
 
 
 def available() -> list[DriverInfo]:
-    """Return all drivers that are installed, by name."""
-    found = []
-    for name, (target, distribution) in sorted(_targets().items()):
+    """Return all drivers that are installed, by name.
+
+    One that cannot be loaded is of kind ``broken`` and tells why in place of its devices.
+    """
+    return [_describe(name, *target) for name, target in sorted(_targets().items())]
+
+
+def _describe(name: str, target: str, distribution: str) -> DriverInfo:
+    try:
         driver = load(name)
-        found.append(
-            DriverInfo(
-                name=name,
-                kind="base" if hasattr(driver, "command") else "lidar",
-                module=target,
-                devices=(driver.__doc__ or "").strip().partition("\n")[0],
-                distribution=distribution,
-                options=tuple(option.name for option in fields(driver.options)),
-            )
-        )
-    return found
+    except DriverUnknown as error:
+        return DriverInfo(name, "broken", target, error.detail, distribution)
+    return DriverInfo(
+        name=name,
+        kind="base" if hasattr(driver, "command") else "lidar",
+        module=target,
+        devices=(driver.__doc__ or "").strip().partition("\n")[0],
+        distribution=distribution,
+        options=tuple(option.name for option in fields(driver.options)),
+    )

@@ -147,12 +147,17 @@ class DeviceRunner:
         self._outputs: list[Output] = []
         self._base = cast(BaseDriver, driver) if hasattr(driver, "command") else None
         self._command: VelocityCommand | None = None
+        self._command_is_new = False
         self._command_at_ns = 0
         self._commanded_ns: int | None = None
 
     def submit(self, command: VelocityCommand) -> None:
-        """Set what the base shall do; may be called from another thread, the newest wins."""
+        """Set what the base shall do; may be called from another thread, the newest wins.
+
+        It is due at once: the next :meth:`service` sends it, and the beat goes on from there.
+        """
         self._command = command
+        self._command_is_new = True
 
     def fileno(self) -> int | None:
         """What to select on, None while there is nothing."""
@@ -167,7 +172,7 @@ class DeviceRunner:
             return self._handshake.deadline_ns
         due = [self._stale_at_ns, *self._polls_at_ns]
         if self._base is not None:
-            due.append(self._command_at_ns)
+            due.append(0 if self._command_is_new else self._command_at_ns)
         return min(due)
 
     def service(self, now_ns: int) -> list[Output]:
@@ -250,10 +255,19 @@ class DeviceRunner:
                 port.write(poll.data)
                 self.driver.codec.note_sent(poll.data, now_ns)
                 self._polls_at_ns[i] = _next_beat(self._polls_at_ns[i], poll.period_s, now_ns)
-        base = self._base
-        if base is not None and now_ns >= self._command_at_ns:
+        if self._base is not None:
+            self._pace_command(self._base, port, now_ns)
+
+    def _pace_command(self, base: BaseDriver, port: BytePort, now_ns: int) -> None:
+        """Send a new command at once, and the one at hand at a fixed beat."""
+        is_new = self._command_is_new
+        if is_new:
+            # Cleared before the command is read: one that comes in between is sent once more.
+            self._command_is_new = False
+        if is_new or now_ns >= self._command_at_ns:
             port.write(self._command_bytes(base, now_ns))
-            self._command_at_ns = _next_beat(self._command_at_ns, base.command_period_s, now_ns)
+            due_ns = now_ns if is_new else self._command_at_ns
+            self._command_at_ns = _next_beat(due_ns, base.command_period_s, now_ns)
             self._commanded_ns = now_ns
 
     def _command_bytes(self, base: BaseDriver, now_ns: int) -> bytes:

@@ -1,8 +1,8 @@
 """A recorded drive as wire bytes through the running daemon.
 
 The log's scans and odometry leave the emulated devices byte by byte, cross real ptys, and are
-decoded and localized by the very daemon that runs on a robot. What it made of each scan is read back
-from its status.
+decoded and localized by the very daemon that runs on a robot. What it made of each scan is read
+back from its status.
 """
 
 from contextlib import ExitStack

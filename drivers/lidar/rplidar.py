@@ -214,7 +214,9 @@ class RplidarCodec:
                 return None
             self._window.consume(DESCRIPTOR_BYTES + length)
             self.stats.frames += 1
-            return _parse_answer(Answer(kind), pending[DESCRIPTOR_BYTES:])
+            reply = _parse_answer(Answer(kind), pending[DESCRIPTOR_BYTES:])
+            self.stats.warnings += isinstance(reply, Health) and reply.status == 1
+            return reply
 
     def _skip(self, count: int) -> None:
         self._window.consume(count)
@@ -298,12 +300,13 @@ class RplidarCodec:
     ) -> None:
         """Decode a capsule with its successor and cut it at the encoder's zero mark."""
         angles, ranges = np.empty(CAPSULE_SAMPLES), np.empty(CAPSULE_SAMPLES)
-        cut = decode_capsule(capsule, following, angles, ranges)
+        before_mark = decode_capsule(capsule, following, angles, ranges)
+        cut = before_mark or CAPSULE_SAMPLES
         quality = np.where(np.isnan(ranges), 0, EXPRESS_QUALITY).astype(np.uint8)
         taken_ns = arrival_ns - self._frame_ns[Answer.EXPRESS]
         before_ns = taken_ns - (CAPSULE_SAMPLES - cut) * self._assembler.sample_ns
         self._assembler.add(angles[:cut], ranges[:cut], quality[:cut], before_ns)
-        if cut < CAPSULE_SAMPLES:
+        if before_mark:
             if scan := self._assembler.begin_revolution(received_ns):
                 events.append(scan)
             self._assembler.add(angles[cut:], ranges[cut:], quality[cut:], taken_ns)

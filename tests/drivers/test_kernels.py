@@ -112,7 +112,8 @@ def test_decoded_capsules_agree_with_the_reference(first, second):
     np.testing.assert_allclose(turned, expected, atol=1e-9)
     metres = [point.distance_m or np.nan for point in points]
     np.testing.assert_array_equal(ranges, metres)
-    assert 0 <= cut <= 32
+    wraps = [i + 1 for i, point in enumerate(points) if point.start]
+    assert cut == (wraps[0] if wraps else 0)
 
 
 def test_an_offset_of_16_turns_back_by_two_degrees():
@@ -127,7 +128,17 @@ def test_an_offset_of_16_turns_back_by_two_degrees():
 
 
 @pytest.mark.parametrize(
-    ("start_deg", "next_deg", "cut"), [(350.0, 14.0, 14), (0.0, 24.0, 0), (300.0, 324.0, 32)]
+    ("start_deg", "next_deg", "cut"),
+    [
+        (350.0, 14.0, 14),
+        (336.75, 0.75, 31),
+        # The mark lies between the last sample and the next capsule.
+        (336.5, 0.5, 32),
+        (336.0, 0.0, 32),
+        # The capsule before this one told of a mark right at its end.
+        (0.0, 24.0, 0),
+        (300.0, 324.0, 0),
+    ],
 )
 def test_a_revolution_begins_behind_the_zero_mark(start_deg, next_deg, cut):
     samples = [(1000, 0)] * 32

@@ -68,6 +68,14 @@ def test_a_broken_driver_is_named(installed, target, why):
         registry.load("broken")
 
 
+def test_a_broken_driver_does_not_hide_the_others(installed):
+    installed("broken", "no_such_module_of_ours:Driver")
+    found = {info.name: info for info in registry.available()}
+    assert (found["rplidar"].kind, found["roboteq"].kind) == ("lidar", "base")
+    assert found["broken"].kind == "broken"
+    assert "No module named" in found["broken"].devices
+
+
 def test_a_driver_whose_module_does_not_compile_is_named(installed, tmp_path, monkeypatch):
     (tmp_path / "haulier_test_driver.py").write_text("class Driver(:\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -147,6 +147,15 @@ def test_a_revolution_of_capsules_becomes_a_scan():
         assert scan.angles_rad[first - 1] == pytest.approx(-math.tau / 480, abs=1e-5)
 
 
+@pytest.mark.parametrize("first_deg", [0.0, 0.25, 0.5, 0.734375, 0.75, 1.0, 12.0, 23.25, 23.5])
+def test_no_revolution_is_lost_wherever_the_zero_mark_falls(first_deg):
+    """Above all not where it falls between two capsules: below 0.75 degrees here."""
+    codec = build()
+    scans = scans_of(codec, EXPRESS + b"".join(capsules(15 * 8 + 1, first_deg=first_deg)))
+    assert [scan.angles_rad.size for scan in scans] == [480] * 7
+    assert codec.stats.short_scans == 0
+
+
 @pytest.mark.parametrize("lost", range(15, 32))
 def test_a_lost_capsule_costs_its_rays_and_nothing_else(lost):
     codec = build()
@@ -277,6 +286,13 @@ def test_a_device_in_protection_stop_is_a_fault():
     replies = A1_REPLIES | {Health: Health(2, 0x8001)}
     with pytest.raises(DeviceFault, match="0x8001"):
         play(Rplidar(RplidarOptions()).start(), replies)
+
+
+@pytest.mark.parametrize(("status", "warnings"), [(0, 0), (1, 1), (2, 0)])
+def test_a_device_that_is_not_well_but_goes_on_is_counted(status, warnings):
+    codec = build()
+    feed(codec, bytes.fromhex("a55a0300000006") + bytes([status, 0x17, 0x00]))
+    assert codec.stats.warnings == warnings
 
 
 def test_dtr_is_released_for_the_motor():

@@ -124,6 +124,33 @@ def test_what_is_no_number_is_a_stop(base, wild):
         assert set(motor_lines(base, since_ns + 20 * MS)) == {b"!M 0 0"}
 
 
+@pytest.mark.parametrize("at_ms", [1, 7, 13, 19])
+def test_a_new_command_does_not_wait_for_the_beat(base, at_ms):
+    base.run(300 + at_ms)
+    forward(base, 0.5, 5000)
+    since_ns = base.now_ns
+    assert base.runner.deadline_ns <= base.now_ns
+    # One step for the runner to write it, one for the device to get it.
+    base.run(2)
+    assert motor_lines(base, since_ns)[-1] == b"!M 239 239"
+    assert base.runner.deadline_ns > base.now_ns
+
+
+def test_commands_as_often_as_the_beat_take_its_place(base):
+    base.run(300)
+    since_ns = base.now_ns
+    for _ in range(50):
+        forward(base, 0.5, 5000)
+        base.run(20)
+    assert len(motor_lines(base, since_ns)) == pytest.approx(50, abs=3)
+
+
+def test_a_command_does_not_cut_into_the_handshake(base):
+    forward(base, 0.5, 10_000)
+    base.run(40)
+    assert motor_lines(base) == [b"!M 0 0"]
+
+
 def test_without_any_command_the_base_is_told_to_stand(base):
     base.run(1000)
     lines = motor_lines(base)
