@@ -136,7 +136,7 @@ class PathFollower:
         if self._turning:
             return 0.0, self._turn(error), remaining
         chord = math.hypot(carrot_x - pose.x_m, carrot_y - pose.y_m)
-        curvature = 2.0 * math.sin(error) / chord
+        curvature = 2.0 * math.sin(error) / max(chord, SHORTEST_LEG_M)
         speed = self._speed(target, curvature, remaining)
         return speed, speed * curvature, remaining
 
@@ -188,17 +188,20 @@ class PathFollower:
         It does at the last one, at a sharp corner, and where it has to face another way than the
         one it drives (VDA 5050 2.1, section 6.6.6: a node's theta holds at that node).
         """
-        if leg == len(path) - 2:
-            return True
         end = path[leg + 1]
-        if _distance_m(path[leg], end) < SHORTEST_LEG_M:
+        # Waypoints at the same place have no direction between them: look past them.
+        before = next((v for v in reversed(path[: leg + 1]) if _apart(v, end)), None)
+        after = next((v for v in path[leg + 2 :] if _apart(end, v)), None)
+        if after is None:
+            return True
+        if before is None:
             return end.yaw_rad is not None
-        ux, uy = _direction(path[leg], end)
+        ux, uy = _direction(before, end)
         if end.yaw_rad is not None:
             error = difference(end.yaw_rad, math.atan2(uy, ux))
             if abs(error) > end.tolerance_rad:
                 return True
-        wx, wy = _direction(end, path[leg + 2])
+        wx, wy = _direction(end, after)
         return math.atan2(abs(ux * wy - uy * wx), ux * wx + uy * wy) > (
             self._params.turn_in_place_rad
         )
@@ -216,6 +219,10 @@ def _distance_m(start: Vertex, end: Vertex) -> float:
     return math.hypot(end.x_m - start.x_m, end.y_m - start.y_m)
 
 
+def _apart(start: Vertex, end: Vertex) -> bool:
+    return _distance_m(start, end) >= SHORTEST_LEG_M
+
+
 def _direction(start: Vertex, end: Vertex) -> tuple[float, float]:
     length = _distance_m(start, end)
     if length < SHORTEST_LEG_M:
@@ -225,7 +232,7 @@ def _direction(start: Vertex, end: Vertex) -> tuple[float, float]:
 
 def _along_m(pose: Pose2, path: list[Vertex]) -> float:
     """Return the way left along the first leg, negative beyond its end."""
-    if _distance_m(path[0], path[1]) < SHORTEST_LEG_M:
+    if not _apart(path[0], path[1]):
         return 0.0
     ux, uy = _direction(path[0], path[1])
     return (path[1].x_m - pose.x_m) * ux + (path[1].y_m - pose.y_m) * uy

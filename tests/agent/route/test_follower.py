@@ -45,7 +45,10 @@ class Drive:
         return False
 
 
-coordinates = st.floats(-8.0, 8.0)
+# Coinciding and almost coinciding waypoints are where directions stop making sense.
+coordinates = st.one_of(
+    st.floats(-8.0, 8.0), st.sampled_from([0.0, 0.01, 0.04, 0.06, 0.3, 0.5, 1.0, -0.3, 4.0])
+)
 
 
 @settings(max_examples=40)
@@ -59,7 +62,7 @@ def test_every_path_is_driven_to_its_end_in_order(points, start_yaw, goal_yaw) -
     last = points[-1]
     waypoints[-1] = waypoint(len(points) - 1, *last, goal_yaw)
     drive = Drive(Pose2(0.0, 0.0, start_yaw))
-    assert drive.run(PathFollower(FollowerParams()), waypoints, 400.0)
+    assert drive.run(PathFollower(FollowerParams()), waypoints, 200.0)
     assert drive.reached == list(range(len(points)))
     assert math.dist((drive.pose.x_m, drive.pose.y_m), last) <= 0.3
     if goal_yaw is not None:
