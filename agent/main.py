@@ -216,10 +216,16 @@ class Daemon:
     def _answer_status(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer ``haulier status`` from the last tick's snapshot; runs in the server's thread."""
         del request
-        status = self._status
+        status, link = self._status, self._link.state
         return status | {
             "loop": self._timing.status(),
             "codecs": {runner.name: asdict(runner.driver.codec.stats) for runner in self._runners},
+            "broker": {
+                "connected": link.connected_since_ns is not None,
+                "sent": link.sent,
+                "received": link.received,
+                "skipped": link.skipped,
+            },
             "complaints": complaints(status),
         }
 

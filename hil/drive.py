@@ -1,6 +1,7 @@
 """One drive of the demo's scenario on the pty rig, watched from start to end."""
 
 import math
+import socket
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.clock import Clock
+from agent.errors import BrokerUnavailable
 from agent.vda5050.identity import Identity
 from hil.bench_process import BenchSpec
 from hil.broker import LOOPBACK, BrokerProcess
@@ -35,6 +37,7 @@ MOST_ERROR_M = 0.15
 LIMIT_NS = 600_000_000_000
 SAMPLE_NS = 50_000_000
 ONLINE_S = 30.0
+CONNECT_S = 5.0
 
 StampedPose = tuple[int, float, float]
 
@@ -176,6 +179,10 @@ class Drive:
         host, _, port = self._broker.rpartition(":")
         if not host or not port.isdigit():
             raise BenchError(f"--broker {self._broker}: not HOST:PORT")
+        try:
+            socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+        except OSError as error:
+            raise BrokerUnavailable(f"{host}:{port}: {error.strerror or error}") from error
         return host, int(port)
 
     def _watch(self, rig: PtyRig, started_ns: int) -> None:

@@ -14,3 +14,12 @@ class BenchError(HaulierError):
     vda_type = "benchError"
     hint = "Correct the bench spec or the case that the text names; the product is not at fault."
     exit_code = 65
+
+
+class ExtraMissing(HaulierError):
+    """Something of the bench is not installed on this computer, as is right on a robot's."""
+
+    code = "EXTRA_MISSING"
+    vda_type = "benchError"
+    hint = "Install the bench: pip install 'haulier[demo]'."
+    exit_code = 69

@@ -2,6 +2,8 @@
 
 import argparse
 import importlib
+import re
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -19,6 +21,7 @@ VERBS = {
     "warmup": "agent.cli.warmup",
 }
 PLUGINS = "haulier.verbs"
+NEGATIVE = re.compile(r"-[0-9.][0-9.eE+-]*(,[0-9.eE+-]+)+")
 
 EPILOG = """exit status:
   0    done, or healthy
@@ -33,7 +36,7 @@ EPILOG = """exit status:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = _attach_negative(sys.argv[1:] if arguments is None else arguments)
     plugins = {point.name: point for point in metadata.entry_points(group=PLUGINS)}
     called = next((word for word in words if not word.startswith("-")), None)
     names = [called] if called in VERBS or called in plugins else [*VERBS, *plugins]
@@ -49,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         verb = _load(name, plugins)
         verb.configure(subparsers.add_parser(verb.name, help=verb.help, description=verb.help))
     options = parser.parse_args(words)
+    # A verb that started processes of its own must get the chance to end them.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         return _load(options.verb, plugins).run(options)
     except HaulierError as error:
@@ -60,6 +65,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output went away, as `head` does.
         sys.stderr.close()
         return 0
+
+
+def _attach_negative(words: Sequence[str]) -> list[str]:
+    """Join ``--init -1,2,3`` to ``--init=-1,2,3``: argparse takes the second word for an option."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1].startswith("--") and NEGATIVE.fullmatch(word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _load(name: str, plugins: dict[str, metadata.EntryPoint]) -> Verb:

@@ -30,8 +30,9 @@ def _show(status: dict[str, Any]) -> None:
             print(f"{'':9} {error['code']}: {error['detail']}\n{'':9} hint: {error['hint']}")
     if pose := status["pose"]:
         print(
-            f"pose      x {pose['x_m']:.3f} m, y {pose['y_m']:.3f} m, yaw {pose['yaw_rad']:.3f} rad "
-            f"on {pose['map_id']}; score {pose['score']:.2f}, spread {pose['stddev_m']:.3f} m"
+            f"pose      x {pose['x_m']:.3f} m, y {pose['y_m']:.3f} m, "
+            f"yaw {pose['yaw_rad']:.3f} rad on map {pose['map_id']}; "
+            f"score {pose['score']:.2f}, spread {pose['stddev_m']:.3f} m"
         )
     command = status["command"]
     print(
@@ -41,6 +42,9 @@ def _show(status: dict[str, Any]) -> None:
     order = status["order"]
     state = "idle" if order["idle"] else f"{order['nodes_left']} nodes left"
     print(f"order     {order['order_id'] or '-'} update {order['order_update_id']}: {state}")
+    broker = status["broker"]
+    line = "connected" if broker["connected"] else "not connected"
+    print(f"broker    {line}; {broker['sent']} sent, {broker['skipped']} skipped as outdated")
     if battery := status["battery"]:
         print(f"battery   {battery['voltage_v']:.1f} V, {battery['charge']:.0%}")
     loop = status["loop"]

@@ -63,4 +63,6 @@ def _render_for_journald(
 ) -> str:
     """Prefix the JSON line with ``<N>``, which journald reads as the line's priority."""
     priority = PRIORITIES.get(str(event.get("level", "info")), PRIORITIES["info"])
-    return f"<{priority}>{_json(logger, method, event)!s}"
+    # What a person looks for comes first.
+    line = {key: event.pop(key) for key in ("event", "level", "timestamp") if key in event}
+    return f"<{priority}>{_json(logger, method, line | event)!s}"

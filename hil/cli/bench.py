@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from agent.cli.eval import parse_pose
 from agent.cli.verb import Verb
 from agent.clock import SystemClock
+from hil.errors import ExtraMissing
 
 if TYPE_CHECKING:
     from agent.evaluation.trajectory import TrajectoryError
@@ -91,7 +92,11 @@ def _run_case(options: argparse.Namespace) -> int:
 def _play(options: argparse.Namespace) -> int:
     """Play a log; 0 only if no scan was lost on the way."""
     from agent.evaluation.trajectory import compare, read_tum, write_tum
-    from hil.playback import Playback
+
+    try:
+        from hil.playback import Playback
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(f"playing a log needs the package {error.name}") from error
     from hil.terminal import Terminal
 
     clock = SystemClock()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from agent.cli.verb import Verb
 from agent.clock import SystemClock
+from hil.errors import ExtraMissing
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +25,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     # Imported late: 'haulier --help' needs none of the bench.
-    from hil.drive import Drive, summarize
+    try:
+        from hil.drive import Drive, summarize
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(f"the demo needs the package {error.name}") from error
     from hil.terminal import Terminal
 
     clock = SystemClock()
