@@ -65,4 +65,4 @@ def _render_for_journald(
     priority = PRIORITIES.get(str(event.get("level", "info")), PRIORITIES["info"])
     # What a person looks for comes first.
     line = {key: event.pop(key) for key in ("event", "level", "timestamp") if key in event}
-    return f"<{priority}>{_json(logger, method, line | event)!s}"
+    return f"<{priority}>{_json(logger, method, {**line, **event})!s}"

@@ -95,8 +95,8 @@ def _play(options: argparse.Namespace) -> int:
 
     try:
         from hil.playback import Playback
-    except ModuleNotFoundError as error:
-        raise ExtraMissing(f"playing a log needs the package {error.name}") from error
+    except ModuleNotFoundError as missing:
+        raise ExtraMissing(f"playing a log needs the package {missing.name}") from missing
     from hil.terminal import Terminal
 
     clock = SystemClock()
