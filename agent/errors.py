@@ -10,9 +10,12 @@
          ├─ OrderRejected       an order of the platform cannot be accepted
          ├─ MessageInvalid      a message of the platform cannot be read
          ├─ ActionFailed        an action of an order did not succeed
+         │   ├─ NoOrderToCancel     there was no order to cancel
+         │   └─ ActionUnsupported   the robot cannot perform it
          ├─ BrokerUnavailable   the shared platform cannot be reached
          ├─ DaemonUnreachable   the command line finds no daemon to talk to
-         └─ DaemonRunning       a second daemon was started for the same robot
+         ├─ DaemonRunning       a second daemon was started for the same robot
+         └─ LogError            a recorded log or a trajectory cannot be read
 """
 
 from drivers.errors import HaulierError, Level
@@ -91,6 +94,22 @@ class ActionFailed(AgentError):
     hint = "Read the action's result description in the state message."
 
 
+class NoOrderToCancel(ActionFailed):
+    """cancelOrder came while there was no order (VDA 5050 2.1, section 6.6.3.2)."""
+
+    code = "NO_ORDER_TO_CANCEL"
+    vda_type = "noOrderToCancel"
+    hint = "Nothing to do: the robot has no order, or it was finished or cancelled before."
+
+
+class ActionUnsupported(ActionFailed):
+    """An action this robot cannot perform."""
+
+    code = "ACTION_UNSUPPORTED"
+    vda_type = "actionError"
+    hint = "Send only the actions that the robot's factsheet names."
+
+
 class BrokerUnavailable(AgentError):
     """The broker of the shared platform cannot be reached; the robot finishes what it has."""
 
@@ -121,3 +140,15 @@ class DaemonRunning(AgentError):
     code = "DAEMON_RUNNING"
     hint = "Stop the other one first (systemctl stop haulier)."
     exit_code = 69
+
+
+class LogError(AgentError):
+    """A recorded log or a trajectory cannot be read.
+
+    Example scenarios: the file is missing, a line is cut short, a number is no number.
+    """
+
+    code = "LOG_INVALID"
+    vda_type = "logError"
+    hint = "Check that the file is complete and of the format named; the text says which line."
+    exit_code = 65

@@ -18,24 +18,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.errors import AgentError
+from agent.errors import LogError
 from agent.geometry.pose import Pose2
 from drivers.measurement import FloatArray
 
 NO_RETURN_M = 30.0  # and more: error codes of the SICK LMS, and its unusable far range
 MAX_RAYS = 100_000
-
-
-class LogError(AgentError):
-    """A recording or a trajectory cannot be read.
-
-    Example scenarios: the file is missing, a line is cut short, a number is no number.
-    """
-
-    code = "LOG_INVALID"
-    vda_type = "logError"
-    hint = "Check that the file is complete and of the format named; the text says which line."
-    exit_code = 65
 
 
 @dataclass(frozen=True, slots=True, eq=False)

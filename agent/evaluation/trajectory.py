@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.evaluation.carmen import LogError
+from agent.errors import LogError
 from agent.geometry.angle import difference
 from agent.geometry.pose import Pose2
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from agent.errors import DaemonRunning
+from agent.errors import ConfigError, DaemonRunning
+from drivers.errors import HaulierError
 
 Handler: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -23,6 +24,7 @@ class LocalServer:
 
         Raises:
             DaemonRunning: Another daemon answers on this socket.
+            ConfigError: The socket cannot be made there.
         """
         self._path = path
         self._handlers = handlers
@@ -34,7 +36,10 @@ class LocalServer:
             path.chmod(0o660)
             self._socket.listen(8)
             self._socket.settimeout(0.2)
-        except BaseException:
+        except OSError as error:
+            self._socket.close()
+            raise ConfigError(f"local.socket: {path}: {error.strerror or error}") from error
+        except HaulierError:
             self._socket.close()
             raise
 
@@ -65,7 +70,7 @@ class LocalServer:
     def _reply(self, line: bytes) -> dict[str, Any]:
         try:
             request = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {"error": "the request is not a line of JSON"}
         verb = request.get("verb") if isinstance(request, dict) else None
         handler = self._handlers.get(verb) if isinstance(verb, str) else None
@@ -78,10 +83,12 @@ def _remove_stale(path: Path) -> None:
     """Remove the socket of a daemon that died; refuse to take over from one that lives."""
     if not path.exists():
         return
+    if not path.is_socket():
+        raise ConfigError(f"local.socket: {path} is something else than a socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))
-        except OSError:
+        except ConnectionRefusedError:
             path.unlink()
             return
     raise DaemonRunning(f"a daemon already answers on {path}")

@@ -13,6 +13,8 @@ class ServiceManager:
         self._socket: socket.socket | None = None
         if address:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+            # Called from the control loop: rather lose a message than wait for a busy manager.
+            self._socket.setblocking(False)
             # A leading @ stands for the abstract namespace.
             self._address = "\0" + address[1:] if address.startswith("@") else address
         # Twice as often as systemd asks for, as sd_watchdog_enabled(3) recommends.
@@ -20,11 +22,11 @@ class ServiceManager:
 
     def ready(self, status: str) -> None:
         """Report that start-up is over."""
-        self._send(f"READY=1\nSTATUS={status}")
+        self._send(f"READY=1\nSTATUS={_one_line(status)}")
 
     def status(self, text: str) -> None:
         """Set the line that ``systemctl status`` shows."""
-        self._send(f"STATUS={text}")
+        self._send(f"STATUS={_one_line(text)}")
 
     def alive(self) -> None:
         """Feed the watchdog; to be called from the control loop, after a good cycle only."""
@@ -48,3 +50,8 @@ class ServiceManager:
         except OSError:
             # The manager went away or its queue is full; the robot has other worries.
             return
+
+
+def _one_line(text: str) -> str:
+    """Return text that cannot be mistaken for another assignment."""
+    return " ".join(text.split())

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from agent.errors import ActionFailed, MessageInvalid
+from agent.errors import ActionFailed, ActionUnsupported, MessageInvalid, NoOrderToCancel
 from agent.vda5050.identity import Identity
 from agent.vda5050.messages import (
     Action,
@@ -24,22 +24,6 @@ SUPPORTED: Mapping[str, str] = MappingProxyType(
         "stateRequest": "Publishes the state again.",
     }
 )
-
-
-class NoOrderToCancel(ActionFailed):
-    """cancelOrder came while there was no order (section 6.6.3.2)."""
-
-    code = "NO_ORDER_TO_CANCEL"
-    vda_type = "noOrderToCancel"
-    hint = "Nothing to do: the robot has no order, or it was finished or cancelled before."
-
-
-class ActionUnsupported(ActionFailed):
-    """An action this robot cannot perform."""
-
-    code = "ACTION_UNSUPPORTED"
-    vda_type = "actionError"
-    hint = "Send only the actions that the robot's factsheet names."
 
 
 class InstantActionRunner:

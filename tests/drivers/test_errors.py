@@ -36,6 +36,9 @@ CODES = {
     "BrokerUnavailable": "BROKER_UNAVAILABLE",
     "DaemonUnreachable": "DAEMON_UNREACHABLE",
     "DaemonRunning": "DAEMON_RUNNING",
+    "NoOrderToCancel": "NO_ORDER_TO_CANCEL",
+    "ActionUnsupported": "ACTION_UNSUPPORTED",
+    "LogError": "LOG_INVALID",
 }
 
 

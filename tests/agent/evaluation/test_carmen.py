@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.evaluation.carmen import LogError, read_carmen
+from agent.errors import LogError
+from agent.evaluation.carmen import read_carmen
 from agent.geometry.pose import Pose2
 
 ODOM = "ODOM 1.0 2.0 0.5 0.3 0.1 0 10.5 host 0.5"

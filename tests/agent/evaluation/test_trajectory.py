@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.evaluation.carmen import LogError
+from agent.errors import LogError
 from agent.evaluation.trajectory import StampedPose, compare, read_tum, write_tum
 from agent.geometry.pose import Pose2
 
