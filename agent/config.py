@@ -5,12 +5,14 @@ parameter classes belong to the modules that use them; this module only nests th
 written once, beside what it limits.
 """
 
+import dataclasses
 import difflib
 import math
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le
@@ -56,7 +58,10 @@ class RobotSection(Section):
     @model_validator(mode="after")
     def _voltages_rise(self) -> "RobotSection":
         if self.battery_full_v <= self.battery_empty_v:
-            raise ValueError("battery_full_v must be above battery_empty_v")
+            raise ValueError(
+                f"battery_full_v ({self.battery_full_v}) must be above "
+                f"battery_empty_v ({self.battery_empty_v})"
+            )
         return self
 
 
@@ -86,15 +91,19 @@ class DeviceSection(Section):
         """Return the driver with its options.
 
         Args:
-            path: Where in the file this section stands, for the error.
+            path: The kind of device, ``lidar`` or ``base``, which is also the section's name.
 
         Raises:
-            ConfigError: There is no such driver, or it does not take these options.
+            ConfigError: There is no such driver, or it is one for another kind of device, or it
+                does not take these options.
         """
         try:
             driver = registry.load(self.driver)
         except DriverError as error:
             raise ConfigError(f"{path}.driver: {error.detail}") from error
+        kind = "base" if hasattr(driver, "command") else "lidar"
+        if kind != path:
+            raise ConfigError(f"{path}.driver: {self.driver} is the driver of a {kind}")
         adapter: TypeAdapter[Any] = TypeAdapter(driver.options)
         try:
             return driver(adapter.validate_python(self.options))
@@ -145,6 +154,25 @@ class Config(Section):
     order: OrderSection = OrderSection()
     local: LocalSection = LocalSection()
 
+    @model_validator(mode="after")
+    def _ports_differ(self) -> "Config":
+        if self.lidar.port == self.base.port:
+            raise ValueError(f"lidar.port and base.port are both {self.lidar.port}")
+        return self
+
+    def resolved(self, directory: Path) -> "Config":
+        """Return the same with all relative file names taken from a directory."""
+        files = ("password_file", "ca_file", "certificate_file", "key_file")
+        named = {name: getattr(self.broker, name) for name in files}
+        broker = {name: directory / file for name, file in named.items() if file is not None}
+        return self.model_copy(
+            update={
+                "map": self.map.model_copy(update={"file": directory / self.map.file}),
+                "local": self.local.model_copy(update={"socket": directory / self.local.socket}),
+                "broker": dataclasses.replace(self.broker, **broker),
+            }
+        )
+
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> Config:
     """Read and check a configuration.
@@ -161,17 +189,22 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Config:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
-    _overlay(tree, os.environ if environment is None else environment)
+    origins = _overlay(tree, os.environ if environment is None else environment)
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {_explain(error, Config.model_json_schema())}") from error
-    map_file = path.parent / config.map.file
-    return config.model_copy(update={"map": config.map.model_copy(update={"file": map_file})})
+        reasons = _explain(error, Config.model_json_schema(), origins=origins)
+        raise ConfigError(f"{path}: {reasons}") from error
+    return config.resolved(path.parent)
 
 
-def _overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """Put ``HAULIER_BROKER__PORT=1884`` over ``[broker] port``."""
+def _overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> dict[str, str]:
+    """Put ``HAULIER_BROKER__PORT=1884`` over ``[broker] port``.
+
+    Returns:
+        Path of each key that was set so -> name of the variable.
+    """
+    origins = {}
     for name, text in environment.items():
         if not name.startswith(ENVIRONMENT_PREFIX) or "__" not in name:
             continue
@@ -182,6 +215,8 @@ def _overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
             if not isinstance(table, dict):
                 raise ConfigError(f"{name}: {section} is not a section")
         table[key] = _scalar(text)
+        origins[".".join([*sections, key])] = name
+    return origins
 
 
 def _scalar(text: str) -> Any:
@@ -192,12 +227,19 @@ def _scalar(text: str) -> Any:
         return text
 
 
-def _explain(error: ValidationError, schema: dict[str, Any], prefix: str = "") -> str:
-    """Return one line per broken rule, with the key's full path and the nearest valid key."""
+def _explain(
+    error: ValidationError,
+    schema: dict[str, Any],
+    prefix: str = "",
+    origins: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Return each broken rule with the key's full path, its origin and the nearest valid key."""
     lines = []
     for problem in error.errors():
         location = [str(part) for part in problem["loc"]]
         path = prefix + ".".join(location)
+        if path in origins:
+            path += f" (set by {origins[path]})"
         if problem["type"] == "missing":
             lines.append(f"{path}: missing")
         elif problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -205,6 +247,9 @@ def _explain(error: ValidationError, schema: dict[str, Any], prefix: str = "") -
             near = difflib.get_close_matches(location[-1], known, n=1)
             guess = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
             lines.append(f"{path}: unknown key{guess}")
+        elif problem["type"] == "value_error":
+            # A rule over several keys: its text names them, and the input is the whole table.
+            lines.append(": ".join(filter(None, (path, str(problem["ctx"]["error"])))))
         else:
             lines.append(f"{path}: {problem['msg']} (got {problem['input']!r})")
     return "; ".join(lines)

@@ -6,7 +6,7 @@ times give the same poses, commands and messages, bit for bit.
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -133,8 +133,9 @@ class Agent:
             self._devices[device.device] = device
             self._note_device(device)
         for odometry in inbox.odometry:
-            self._odometry = odometry
             self._localizer.add_odometry(odometry)
+            if _is_finite(odometry):
+                self._odometry = odometry
         if inbox.base_status is not None:
             self._base_status = inbox.base_status
         if inbox.scan is not None:
@@ -145,8 +146,8 @@ class Agent:
         self._localizer.add_scan(scan)
         rays = scan.ranges_m.size
         is_intact = rays >= LEAST_INTACT_SHARE * (rays + scan.missing)
-        returns = np.count_nonzero(~np.isnan(scan.ranges_m))
-        if is_intact and returns >= LEAST_RETURN_SHARE * rays:
+        returns = np.count_nonzero(np.isfinite(scan.ranges_m))
+        if is_intact and returns >= max(1.0, LEAST_RETURN_SHARE * rays):
             self._scan = scan
             self._governor.see(scan)
             self._field.see(scan)
@@ -248,13 +249,20 @@ class Agent:
 
     def _faults(self, now_ns: int) -> tuple[HaulierError, ...]:
         """Return the errors that hold right now."""
-        faults: list[HaulierError] = [
-            state.error for state in self._devices.values() if state.error is not None
-        ]
-        if not faults and not self._is_current(LIDAR, self._scan, SCAN, now_ns):
-            faults.append(StreamStale("no current scan", device=LIDAR))
-        if self._base_status is not None and self._base_status.faults:
-            faults.append(DeviceFault(", ".join(self._base_status.faults), device=BASE))
+        faults: list[HaulierError] = []
+        for device, newest, stream in (
+            (LIDAR, self._scan, SCAN),
+            (BASE, self._odometry, ODOMETRY),
+        ):
+            state = self._devices.get(device)
+            if state is not None and state.error is not None:
+                faults.append(state.error)
+            elif not self._is_current(device, newest, stream, now_ns):
+                faults.append(StreamStale(f"no current {stream.name}", device=device))
+        if self._base_status is not None:
+            bumper = ("bumper pressed",) if self._base_status.bumper else ()
+            for fault in (*self._base_status.faults, *bumper):
+                faults.append(DeviceFault(fault, device=BASE, fault=fault))
         if self._estimate is not None and not self._estimate.localized:
             faults.append(LocalizationLost(self._estimate.reason))
         return tuple(faults)
@@ -301,7 +309,7 @@ class Agent:
     def _log(self, name: str, level: Level, **fields: Value) -> None:
         self._events.append(LogEvent(name, level, fields))
 
-    def status(self, now_ns: int) -> dict[str, object]:
+    def status(self, now_ns: int) -> dict[str, Any]:
         """Return what ``haulier status`` shows, as plain JSON values."""
         book, command = self._order_book, self._verdict.command
         return {
@@ -368,6 +376,11 @@ class Agent:
             "voltage_v": status.battery_v,
             "charge": self._battery.charge(status.battery_v),
         }
+
+
+def _is_finite(odometry: Odometry) -> bool:
+    twist = (odometry.forward_mps, odometry.yaw_rate_radps)
+    return all(map(math.isfinite, (odometry.x_m, odometry.y_m, odometry.yaw_rad, *twist)))
 
 
 def _error(error: HaulierError | None) -> dict[str, str] | None:

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from agent.avoidance.governor import Governor
 from agent.avoidance.protective_field import ProtectiveField
 from agent.clock import Clock, SystemClock
 from agent.config import Config
-from agent.errors import MapError
+from agent.errors import AgentError, MapError
 from agent.geometry.polygon import rectangle
 from agent.kernels.warmup import warm_up as warm_up_agent
 from agent.local.server import LocalServer
@@ -133,7 +134,8 @@ class Daemon:
             self._mailbox.put_message,
             clock,
         )
-        self._status: dict[str, Any] = {}
+        self._status = self._agent.status(clock.now_ns())
+        self._threads: list[threading.Thread] = []
         self._verbs = {
             "status": self._answer_status,
             "scan": lambda _: {"points_m": self._agent.scan_points()},
@@ -145,7 +147,7 @@ class Daemon:
         """Warm up, start the threads, and keep the loop's beat until asked to stop."""
         warm_up()
         server = LocalServer(self._config.local.socket, self._verbs)
-        threads = [
+        self._threads = [
             threading.Thread(target=self._io.run, args=(self._mailbox.put, self._stop), name="io"),
             threading.Thread(target=self._link.run, name="mqtt"),
             threading.Thread(target=server.serve, args=(self._stop,), name="local"),
@@ -154,7 +156,7 @@ class Daemon:
         # What start-up allocated stays: collecting it again would stall the loop for 0.1 s.
         gc.collect()
         gc.freeze()
-        for thread in threads:
+        for thread in self._threads:
             thread.start()
         try:
             self._beat()
@@ -163,7 +165,7 @@ class Daemon:
             self._stop.set()
             self._io.wake()
             self._link.close()
-            for thread in threads:
+            for thread in self._threads:
                 thread.join(timeout=5.0)
             self._manager.close()
             self._log.info("agent.stopped")
@@ -205,23 +207,38 @@ class Daemon:
             getattr(self._log, event.level)(event.name, **event.fields)
 
     def _report(self, now_ns: int) -> None:
-        """Once a second: the line that systemctl shows, and folded overruns."""
+        """Once a second: the line that systemctl shows, and folded overruns.
+
+        Raises:
+            AgentError: A thread has ended; without it the robot is deaf or dumb for good.
+        """
+        for thread in self._threads:
+            if not thread.is_alive():
+                raise AgentError(f"the thread {thread.name} has ended")
         if now_ns - self._folded_ns >= FOLD_NS:
             overruns = self._timing.overruns - self._overruns_noted
             if overruns:
                 self._log.warning("tick.overran", count=overruns, **self._timing.status())
             self._overruns_noted, self._folded_ns = self._timing.overruns, now_ns
-        self._manager.status("; ".join(complaints(self._status)) or "driving on order")
+        self._manager.status("; ".join(complaints(self._status)) or activity(self._status["order"]))
 
     def _answer_status(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer ``haulier status`` from the last tick's snapshot; runs in the server's thread."""
         del request
         status, link = self._status, self._link.state
+        connected_ns = link.connected_since_ns
         return status | {
+            "robot": self._config.robot.serial_number,
+            "version": metadata.version("haulier"),
             "loop": self._timing.status(),
             "codecs": {runner.name: asdict(runner.driver.codec.stats) for runner in self._runners},
             "broker": {
-                "connected": link.connected_since_ns is not None,
+                "host": self._config.broker.host,
+                "port": self._config.broker.port,
+                "connected": connected_ns is not None,
+                "connected_s": None
+                if connected_ns is None
+                else round((self._clock.now_ns() - connected_ns) * 1e-9, 3),
                 "sent": link.sent,
                 "received": link.received,
                 "skipped": link.skipped,
@@ -230,22 +247,27 @@ class Daemon:
         }
 
 
+def activity(order: dict[str, Any]) -> str:
+    """Return what the robot is about, in words."""
+    if order["idle"]:
+        return "ready, no order"
+    return f"order {order['order_id']}, {order['nodes_left']} nodes left"
+
+
 def complaints(status: dict[str, Any]) -> list[str]:
     """Return what keeps the robot from working, in words; empty when nothing does."""
     found = []
-    for name, device in status.get("devices", {}).items():
+    for name, device in status["devices"].items():
         if device["phase"] != "streaming":
-            error = device["error"]
-            reason = f": {error['code']}: {error['detail']}" if error else ""
-            found.append(f"{name} {device['phase']} for {device['since_s']:.1f} s{reason}")
-    pose = status.get("pose")
+            fault = device["error"]
+            why = f": {fault['code']}: {fault['detail']}" if fault else ""
+            found.append(f"{name} {device['phase']} for {device['since_s']:.1f} s{why}")
+    pose = status["pose"]
     if pose is None or not pose["localized"]:
         found.append(f"not localized: {pose['reason'] if pose else 'no scan yet'}")
-    if status.get("broker_error"):
-        error = status["broker_error"]
+    if error := status["broker_error"]:
         found.append(f"broker: {error['code']}: {error['detail']}")
-    reason = status.get("command", {}).get("stop_reason")
-    if reason:
+    if reason := status["command"]["stop_reason"]:
         found.append(f"standing: {reason} for {status['command']['stop_since_s']:.1f} s")
     return found
 

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import re
 import signal
 import sys
@@ -55,15 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A verb that started processes of its own must get the chance to end them.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return _load(options.verb, plugins).run(options)
+        status = _load(options.verb, plugins).run(options)
+        sys.stdout.flush()
+        return status
     except HaulierError as error:
         sys.stderr.write(f"haulier: {error.code}: {error.detail}\n  hint: {error.hint}\n")
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of our output went away, as `head` does.
-        sys.stderr.close()
+        # The reader of our output went away, as `head` does. Nothing must be flushed there at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 

@@ -2,11 +2,15 @@
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from agent.cli.verb import Verb
 from agent.local.client import ask
+
+LABEL = 11  # columns before the values
+HARM = ("skipped_bytes", "bad_checksums", "gaps", "short_scans", "warnings")
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -19,42 +23,99 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(status, indent=2))
     else:
-        _show(status)
+        for label, text in _lines(status):
+            print(f"{label:{LABEL}}{text}")
     return 1 if status["complaints"] else 0
 
 
-def _show(status: dict[str, Any]) -> None:
+def _lines(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "robot", f"{status['robot']}, haulier {status['version']}"
     for name, device in status["devices"].items():
-        print(f"{name:9} {device['phase']} for {device['since_s']:.1f} s")
-        if error := device["error"]:
-            print(f"{'':9} {error['code']}: {error['detail']}\n{'':9} hint: {error['hint']}")
-    if pose := status["pose"]:
-        print(
-            f"pose      x {pose['x_m']:.3f} m, y {pose['y_m']:.3f} m, "
-            f"yaw {pose['yaw_rad']:.3f} rad on map {pose['map_id']}; "
-            f"score {pose['score']:.2f}, spread {pose['stddev_m']:.3f} m"
-        )
-    command = status["command"]
-    print(
-        f"command   {command['forward_mps']:.2f} m/s, {command['yaw_rate_radps']:.2f} rad/s"
-        f"{' (slowed)' if command['slowed'] else ''}"
-    )
+        yield name, f"{device['phase']} for {duration(device['since_s'])}"
+        yield from _error_lines(device["error"])
+        yield from _codec_lines(status["codecs"].get(name, {}))
+    yield from _pose_lines(status["pose"])
+    yield "command", _command_text(status["command"])
     order = status["order"]
     state = "idle" if order["idle"] else f"{order['nodes_left']} nodes left"
-    print(f"order     {order['order_id'] or '-'} update {order['order_update_id']}: {state}")
-    broker = status["broker"]
-    line = "connected" if broker["connected"] else "not connected"
-    print(f"broker    {line}; {broker['sent']} sent, {broker['skipped']} skipped as outdated")
-    if battery := status["battery"]:
-        print(f"battery   {battery['voltage_v']:.1f} V, {battery['charge']:.0%}")
-    loop = status["loop"]
-    if loop["cycles"]:
-        print(
-            f"loop      {loop['cycles']} cycles, {loop['overruns']} overruns; "
-            f"work p99 {loop['work_p99_ms']} ms, lateness p99 {loop['lateness_p99_ms']} ms"
-        )
+    update = f" update {order['order_update_id']}" if order["order_id"] else ""
+    yield "order", f"{order['order_id'] or 'none yet'}{update}, {state}"
+    yield from _broker_lines(status["broker"], status["broker_error"])
+    battery = status["battery"]
+    yield (
+        "battery",
+        f"{battery['voltage_v']:.1f} V, {battery['charge']:.0%}" if battery else "unknown",
+    )
+    yield "loop", _loop_text(status["loop"])
+    if status["dropped"]:
+        yield "dropped", f"{status['dropped']} values, replaced or refused unread"
     for complaint in status["complaints"]:
-        print(f"!         {complaint}")
+        yield "!", complaint
+
+
+def _error_lines(error: dict[str, str] | None) -> Iterator[tuple[str, str]]:
+    if error:
+        yield "", f"{error['code']}: {error['detail']}"
+        yield "", f"hint: {error['hint']}"
+
+
+def _codec_lines(stats: dict[str, int]) -> Iterator[tuple[str, str]]:
+    """Tell only of bytes that came to harm: they are the cable's or the supply's."""
+    if harm := [f"{stats[name]} {name.replace('_', ' ')}" for name in HARM if stats.get(name)]:
+        yield "", ", ".join(harm)
+
+
+def _pose_lines(pose: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    if pose is None:
+        yield "pose", "unknown, no odometry yet"
+        return
+    yield (
+        "pose",
+        f"x {pose['x_m']:.3f} m, y {pose['y_m']:.3f} m, yaw {pose['yaw_rad']:.3f} rad "
+        f"on map {pose['map_id']}",
+    )
+    state = "localized" if pose["localized"] else f"not localized: {pose['reason']}"
+    yield "", f"{state}; score {pose['score']:.2f}, spread {pose['stddev_m']:.3f} m"
+
+
+def _command_text(command: dict[str, Any]) -> str:
+    text = f"{command['forward_mps']:.2f} m/s, {command['yaw_rate_radps']:.2f} rad/s"
+    return f"{text}, slowed by what the scan shows" if command["slowed"] else text
+
+
+def _broker_lines(
+    broker: dict[str, Any], error: dict[str, str] | None
+) -> Iterator[tuple[str, str]]:
+    where, connected_s = f"{broker['host']}:{broker['port']}", broker["connected_s"]
+    state = "not connected" if connected_s is None else f"connected for {duration(connected_s)}"
+    yield (
+        "broker",
+        f"{where} {state}; {broker['sent']} sent, {broker['skipped']} skipped, "
+        f"{broker['received']} received",
+    )
+    yield from _error_lines(error)
+
+
+def _loop_text(loop: dict[str, Any]) -> str:
+    if not loop["cycles"]:
+        return "no cycle yet"
+    return (
+        f"{loop['cycles']} cycles, {loop['overruns']} overruns; "
+        f"work p99 {loop['work_p99_ms']:.2f} ms, lateness p99 {loop['lateness_p99_ms']:.2f} ms"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in the two largest units that it fills."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest_s = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest_s} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} d {hours % 24} h"
 
 
 VERB = Verb(

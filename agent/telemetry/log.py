@@ -38,14 +38,16 @@ PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 def configure(*, console: bool) -> None:
     """Set up structlog: colours for a terminal, JSON with journald's priority prefix otherwise."""
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if console else _render_for_journald
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer()]
+        if console
+        else [structlog.processors.format_exc_info, _render_for_journald]
     )
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

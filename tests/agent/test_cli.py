@@ -1,0 +1,96 @@
+"""The command as people type it: real processes, exit statuses, one clear line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.agent.robot import TOML, write_robot
+
+
+def haulier(*words: object, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "agent", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def assert_clear(result: subprocess.CompletedProcess[str], status: int, *said: str) -> None:
+    text = result.stdout + result.stderr
+    assert result.returncode == status, text
+    assert "Traceback" not in text
+    for part in said:
+        assert part in text
+
+
+def test_help_names_every_verb_and_the_exit_statuses() -> None:
+    result = haulier("--help")
+    assert_clear(result, 0, "run", "demo", "bench", "status", "exit status:", "78")
+
+
+@pytest.mark.parametrize("words", [(), ("drvie",), ("run", "--bogus")])
+def test_a_wrong_command_line_is_2(words: tuple[str, ...]) -> None:
+    assert_clear(haulier(*words), 2, "usage: haulier")
+
+
+def test_driver_list_is_for_people_and_machines() -> None:
+    assert_clear(haulier("driver", "list"), 0, "rplidar", "roboteq")
+    drivers = json.loads(haulier("driver", "list", "--json").stdout)
+    assert {driver["name"] for driver in drivers} >= {"rplidar", "roboteq"}
+
+
+def test_explain_says_what_to_do() -> None:
+    assert_clear(haulier("explain", "port_lost"), 0, "PORT_LOST", "what to do:")
+    assert_clear(haulier("explain"), 0, "CONFIG_INVALID", "LOG_INVALID", "ORDER_REJECTED")
+    assert_clear(haulier("explain", "NOPE"), 2, "no such code")
+
+
+def test_a_bad_configuration_is_78(tmp_path: Path) -> None:
+    path = write_robot(tmp_path, TOML.replace("length_m", "lenght_m"))
+    assert_clear(haulier("run", "--config", path), 78, "CONFIG_INVALID", "did you mean length_m?")
+    assert_clear(haulier("config", "check", "--config", path), 78, "hint:")
+
+
+def test_a_truncated_map_is_65(tmp_path: Path) -> None:
+    path = write_robot(tmp_path)
+    image = tmp_path / "room.pgm"
+    image.write_bytes(image.read_bytes()[:1000])
+    assert_clear(haulier("run", "--config", path), 65, "MAP_INVALID", "room.pgm", "hint:")
+
+
+def test_a_start_pose_off_the_map_is_65(tmp_path: Path) -> None:
+    path = write_robot(tmp_path, TOML.replace("[3.0, 4.0, 0.0]", "[99.0, 4.0, 0.0]"))
+    assert_clear(haulier("run", "--config", path), 65, "MAP_INVALID", "start_pose")
+
+
+def test_config_check_names_missing_ports_and_broker(tmp_path: Path) -> None:
+    path = write_robot(tmp_path)
+    result = haulier("config", "check", "--config", path)
+    assert_clear(
+        result, 69, "ok    map", "PORT_UNAVAILABLE", "no such device node", "BROKER_UNAVAILABLE"
+    )
+    assert_clear(haulier("config", "check", "--offline", "--config", path), 0, "ok    map")
+
+
+def test_config_show_and_schema_are_json(tmp_path: Path) -> None:
+    shown = json.loads(haulier("config", "show", "--config", write_robot(tmp_path)).stdout)
+    assert shown["robot"]["serial_number"] == "r1"
+    assert "properties" in json.loads(haulier("config", "schema").stdout)
+
+
+def test_status_without_a_daemon_is_69(tmp_path: Path) -> None:
+    result = haulier("status", "--socket", tmp_path / "none.sock")
+    assert_clear(result, 69, "DAEMON_UNREACHABLE", "systemctl status haulier")
+
+
+def test_a_log_that_is_not_there_is_65(tmp_path: Path) -> None:
+    # The pose begins with a minus, which argparse takes for an option.
+    result = haulier(
+        "eval", "localization", tmp_path / "no.log", "--map", "x.yaml", "--init", "-1,2,-0.5"
+    )
+    assert_clear(result, 65, "LOG_INVALID")
