@@ -31,8 +31,6 @@ from drivers.errors import DriverError
 DEFAULT_PATH = Path("/etc/haulier/haulier.toml")
 ENVIRONMENT_PREFIX = "HAULIER_"
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-
 
 class Section(BaseModel):
     """A table of the file; a key it does not know is an error."""
@@ -70,9 +68,7 @@ class MapSection(Section):
 
     file: Path
     id: Annotated[str, Field(min_length=1)]
-    start_pose: Annotated[
-        tuple[Finite, Finite, Finite], Field(description="x (m), y (m), yaw (rad)")
-    ]
+    start_pose: Annotated[tuple[float, float, float], Field(description="x (m), y (m), yaw (rad)")]
 
     @property
     def map_from_base(self) -> Pose2:
@@ -115,7 +111,7 @@ class LidarSection(DeviceSection):
     """The lidar and where it is mounted."""
 
     mount: Annotated[
-        tuple[Finite, Finite, Finite],
+        tuple[float, float, float],
         Field(description="position on the base: x (m), y (m), yaw (rad)"),
     ] = (0.0, 0.0, 0.0)
 
@@ -190,6 +186,7 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     origins = _overlay(tree, os.environ if environment is None else environment)
+    _require_finite(tree, path)
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
@@ -217,6 +214,15 @@ def _overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> dict[str, 
         table[key] = _scalar(text)
         origins[".".join([*sections, key])] = name
     return origins
+
+
+def _require_finite(value: Any, path: Path, *keys: str) -> None:
+    """Refuse the numbers inf and nan of TOML: nothing here can be either."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{path}: {'.'.join(keys)}: {value} is not a finite number")
+    children: dict[Any, Any] = dict(enumerate(value)) if isinstance(value, list) else {}
+    for key, child in (value if isinstance(value, dict) else children).items():
+        _require_finite(child, path, *keys, str(key))
 
 
 def _scalar(text: str) -> Any:

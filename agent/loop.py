@@ -227,7 +227,9 @@ class Agent:
         return 0 <= now_ns - newest.stamp_ns <= stream.stale_after_ns
 
     def _situation(self, now_ns: int, utc_ns: int) -> Situation:
-        odometry, status = self._odometry, self._base_status
+        # A speed that is no longer measured must not be reported as if it were.
+        is_measured = self._is_current(BASE, self._odometry, ODOMETRY, now_ns)
+        odometry, status = self._odometry if is_measured else None, self._base_status
         forward = odometry.forward_mps if odometry else 0.0
         yaw_rate = odometry.yaw_rate_radps if odometry else 0.0
         rolls = abs(forward) > STANDSTILL_MPS or abs(yaw_rate) > STANDSTILL_RADPS

@@ -251,7 +251,7 @@ def activity(order: dict[str, Any]) -> str:
     """Return what the robot is about, in words."""
     if order["idle"]:
         return "ready, no order"
-    return f"order {order['order_id']}, {order['nodes_left']} nodes left"
+    return f"order {order['order_id']}, nodes left: {order['nodes_left']}"
 
 
 def complaints(status: dict[str, Any]) -> list[str]:

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import shutil
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from agent.cli.verb import Verb
 from agent.local.client import ask
 
 LABEL = 11  # columns before the values
+NARROWEST = 40
 HARM = ("skipped_bytes", "bad_checksums", "gaps", "short_scans", "warnings")
 
 
@@ -23,8 +26,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(status, indent=2))
     else:
+        width = shutil.get_terminal_size().columns - LABEL
         for label, text in _lines(status):
-            print(f"{label:{LABEL}}{text}")
+            print(_wrapped(label, text, max(width, NARROWEST)))
     return 1 if status["complaints"] else 0
 
 
@@ -37,7 +41,7 @@ def _lines(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield from _pose_lines(status["pose"])
     yield "command", _command_text(status["command"])
     order = status["order"]
-    state = "idle" if order["idle"] else f"{order['nodes_left']} nodes left"
+    state = "idle" if order["idle"] else f"nodes left: {order['nodes_left']}"
     update = f" update {order['order_update_id']}" if order["order_id"] else ""
     yield "order", f"{order['order_id'] or 'none yet'}{update}, {state}"
     yield from _broker_lines(status["broker"], status["broker_error"])
@@ -51,6 +55,12 @@ def _lines(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "dropped", f"{status['dropped']} values, replaced or refused unread"
     for complaint in status["complaints"]:
         yield "!", complaint
+
+
+def _wrapped(label: str, text: str, width: int) -> str:
+    """Return text beside its label, paths and numbers in one piece."""
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    return f"{label:{LABEL}}" + f"\n{'':{LABEL}}".join(lines)
 
 
 def _error_lines(error: dict[str, str] | None) -> Iterator[tuple[str, str]]:
@@ -107,7 +117,7 @@ def _loop_text(loop: dict[str, Any]) -> str:
 
 def duration(seconds: float) -> str:
     """Return a length of time in the two largest units that it fills."""
-    if seconds < 60:
+    if seconds < 59.95:  # what is shown as 60.0 s is a minute
         return f"{seconds:.1f} s"
     minutes, rest_s = divmod(round(seconds), 60)
     if minutes < 60:

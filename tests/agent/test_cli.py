@@ -94,3 +94,33 @@ def test_a_log_that_is_not_there_is_65(tmp_path: Path) -> None:
         "eval", "localization", tmp_path / "no.log", "--map", "x.yaml", "--init", "-1,2,-0.5"
     )
     assert_clear(result, 65, "LOG_INVALID")
+
+
+def test_an_unknown_driver_is_78_and_guessed(tmp_path: Path) -> None:
+    path = write_robot(tmp_path, TOML.replace("rplidar", "rplidr"))
+    said = ("CONFIG_INVALID: lidar.driver: no driver named rplidr; did you mean rplidar?", "hint:")
+    assert_clear(haulier("run", "--config", path), 78, *said)
+    assert_clear(haulier("config", "check", "--offline", "--config", path), 78, *said)
+
+
+def test_a_map_that_names_no_image_fails_the_check_and_the_rest_is_still_said(
+    tmp_path: Path,
+) -> None:
+    path = write_robot(tmp_path)
+    (tmp_path / "room.pgm").unlink()
+    result = haulier("config", "check", "--offline", "--config", path)
+    assert_clear(result, 65, "ok    lidar driver", "FAIL  map", "MAP_INVALID")
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agent", "config", "schema"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    with process.stderr as stderr:
+        complaint = stderr.read()
+    assert (process.wait(60.0), complaint) == (0, b"")

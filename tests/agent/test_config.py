@@ -1,85 +1,255 @@
+import dataclasses
+import math
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
+from annotated_types import Ge, Gt, Le
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from agent import config
 from agent.errors import ConfigError
-from tests.agent.robot import TOML, write_robot
+from drivers import registry
+from tests.agent.room import TOML, write_robot
 
 EXAMPLE = Path(__file__).parents[2] / "systemd" / "haulier.toml"
 
 
-def load(directory: Path, toml: str, **environment: str) -> config.Config:
-    return config.load(write_robot(directory, toml), environment)
+def load(directory: Path, text: str = TOML, **environment: str) -> config.Config:
+    return config.load(write_robot(directory, text), environment)
 
 
-def test_the_shipped_example_is_a_complete_robot_and_short() -> None:
-    settings = config.load(EXAMPLE, {})
-    assert settings.lidar.build("lidar").name == "rplidar"
-    assert settings.base.build("base").name == "roboteq"
-    assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) < 80
+def complaint(directory: Path, text: str = TOML, **environment: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(directory, text, **environment)
+    assert "\n" not in caught.value.detail
+    assert caught.value.exit_code == 78
+    return caught.value.detail.removeprefix(f"{directory}/haulier.toml: ")
+
+
+def test_a_good_file(tmp_path):
+    loaded = load(tmp_path)
+    assert loaded.robot.serial_number == "R1"
+    assert loaded.map.map_from_base.x_m == 0.0
+    assert loaded.lidar.base_from_lidar.yaw_rad == 0.0
+
+
+def test_the_example_loads_and_its_drivers_take_their_options():
+    loaded = config.load(EXAMPLE, {})
+    assert loaded.lidar.build("lidar").name == "rplidar"
+    assert loaded.base.build("base").name == "roboteq"
+    assert loaded.map.file == EXAMPLE.parent / "hall.yaml"
+    assert len(EXAMPLE.read_text().splitlines()) < 80
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("line", "replacement", "expected"),
     [
-        ("length_m", "lenght_m", "robot.lenght_m: unknown key; did you mean length_m?"),
-        ("length_m = 0.9", "", "robot.length_m: missing"),
-        ("length_m = 0.9", "length_m = -1", "robot.length_m: Input should be greater than 0"),
-        ("length_m = 0.9", 'length_m = "long"', "robot.length_m: Input should be a valid number"),
-        ("[robot]", "[robit]", "robit: unknown key; did you mean robot?"),
-        ("port = 1\n", "port = 70000\n", "broker.port: Input should be less than or equal"),
+        ("width_m = 0.6", "widht_m = 0.6", "robot.widht_m: unknown key; did you mean width_m?"),
+        ("width_m = 0.6", "", "robot.width_m: missing"),
+        ("width_m = 0.6", "width_m = 60", "robot.width_m: Input should be less than or equal to 5"),
+        ("width_m = 0.6", "width_m = nan", "robot.width_m: nan is not a finite number"),
+        ("width_m = 0.6", 'width_m = "wide"', "robot.width_m: Input should be a valid number"),
+        ("[0.0, 0.0, 0.0]", "[0.0, 0.0]", "map.start_pose.2: missing"),
+        ("[0.0, 0.0, 0.0]", "[0.0, inf, 0.0]", "map.start_pose.1: inf is not a finite number"),
+        ('"R1"', '"R/1"', "robot.serial_number: String should match"),
         ("port = 1\n", "prot = 1\n", "broker.prot: unknown key; did you mean port?"),
-        ("start_pose = [3.0, 4.0, 0.0]", "start_pose = [3.0, nan, 0.0]", "map.start_pose.1"),
-        ("[robot]", "[robot", "not TOML"),
+        ("port = 1\n", "port = 65536\n", "broker.port: Input should be less than or equal"),
+        ("[broker]", "[brokre]", "broker: missing; brokre: unknown key; did you mean broker?"),
+        ("[robot]", "zzz = 1\n[robot]", "zzz: unknown key; known: base, broker"),
         (
-            "[broker]",
-            "[localization.filter]\npraticles = 3\n[broker]",
-            "localization.filter.praticles: unknown key; did you mean particles?",
+            "[local]",
+            "[localization.filter]\nparticels = 3\n[local]",
+            "localization.filter.particels: unknown key; did you mean particles?",
         ),
+        ("[robot]", "[robot]\nbattery_full_v = 20.0", "robot: battery_full_v (20.0) must be above"),
+        ("{directory}/base", "{directory}/lidar", "lidar.port and base.port are both "),
     ],
-)
-def test_a_wrong_key_is_named_with_its_path(
-    tmp_path: Path, old: str, new: str, message: str
-) -> None:
-    with pytest.raises(ConfigError) as caught:
-        load(tmp_path, TOML.replace(old, new, 1))
-    assert message in caught.value.detail
-    assert caught.value.exit_code == 78
+)  # fmt: skip
+def test_what_is_wrong_is_named(tmp_path, line, replacement, expected):
+    assert line in TOML
+    assert expected in complaint(tmp_path, TOML.replace(line, replacement, 1))
 
 
-def test_driver_options_are_checked_by_the_driver_and_named_with_their_path(
-    tmp_path: Path,
-) -> None:
-    settings = load(tmp_path, TOML.replace("[base]", "[lidar.options]\nmoed = 1\n[base]"))
-    with pytest.raises(ConfigError, match=r"lidar\.options\.moed: unknown key; did you mean mode"):
-        settings.lidar.build("lidar")
+def test_all_mistakes_are_named_at_once(tmp_path):
+    text = TOML.replace("width_m = 0.6", "width_m = 60").replace("port = 1\n", "port = 0\n")
+    assert "robot.width_m" in complaint(tmp_path, text)
+    assert "broker.port" in complaint(tmp_path, text)
 
 
-def test_an_unknown_driver_is_named_with_the_nearest(tmp_path: Path) -> None:
-    settings = load(tmp_path, TOML.replace('"roboteq"', '"robotek"'))
-    with pytest.raises(ConfigError, match=r"base\.driver: .*did you mean roboteq"):
-        settings.base.build("base")
+@pytest.mark.parametrize("content", [b"[robot\n", b"\xff\xfe", b"a = 1\na = 2\n", b"\0"])
+def test_not_toml(tmp_path, content):
+    path = tmp_path / "haulier.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"haulier\.toml: not TOML"):
+        config.load(path, {})
 
 
-def test_a_missing_file_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="No such file"):
-        config.load(tmp_path / "none.toml", {})
+def test_no_file(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: No such file"):
+        config.load(tmp_path / "nowhere.toml", {})
+    with pytest.raises(ConfigError, match="Is a directory"):
+        config.load(tmp_path, {})
 
 
-def test_the_environment_goes_over_the_file(tmp_path: Path) -> None:
-    settings = load(
-        tmp_path, TOML, HAULIER_BROKER__PORT="1884", HAULIER_BROKER__HOST="10.0.0.9", HAULIER_X="1"
-    )
-    assert (settings.broker.port, settings.broker.host) == (1884, "10.0.0.9")
-    with pytest.raises(ConfigError, match=r"broker\.prot .*HAULIER_BROKER__PROT.*: unknown key"):
-        load(tmp_path, TOML, HAULIER_BROKER__PROT="1")
+@given(st.binary(max_size=200))
+def test_no_content_makes_a_traceback(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("any") / "haulier.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError):
+        config.load(path, {})
 
 
-def test_the_map_lies_beside_the_configuration(tmp_path: Path) -> None:
-    assert load(tmp_path, TOML).map.file == tmp_path / "room.yaml"
+class TestEnvironment:
+    def test_is_put_over_the_file(self, tmp_path):
+        loaded = load(tmp_path, HAULIER_BROKER__PORT="1884", HAULIER_BROKER__HOST="10.0.0.7")
+        assert (loaded.broker.port, loaded.broker.host) == (1884, "10.0.0.7")
+
+    def test_reaches_options_and_adds_sections(self, tmp_path):
+        loaded = load(
+            tmp_path,
+            HAULIER_LIDAR__OPTIONS__MODE="standard",
+            HAULIER_MOTION__SPEED_MPS="0.4",
+            HAULIER_MAP__START_POSE="[1.0, 2.0, 0.5]",
+        )
+        assert loaded.lidar.options == {"mode": "standard"}
+        assert loaded.motion.speed_mps == 0.4
+        assert loaded.map.start_pose == (1.0, 2.0, 0.5)
+
+    def test_other_variables_are_left_alone(self, tmp_path):
+        assert load(tmp_path, HAULIER_SHARED="x", PATH="/bin", BROKER__PORT="9").broker.port == 1
+
+    def test_a_wrong_value_names_the_variable(self, tmp_path):
+        assert complaint(tmp_path, HAULIER_BROKER__PORT="many").startswith(
+            "broker.port (set by HAULIER_BROKER__PORT): Input should be a valid integer"
+        )
+
+    def test_an_unknown_key_names_the_variable(self, tmp_path):
+        assert complaint(tmp_path, HAULIER_BROKER__PROT="1").startswith(
+            "broker.prot (set by HAULIER_BROKER__PROT): unknown key; did you mean port?"
+        )
+
+    def test_a_value_is_no_section(self, tmp_path):
+        text = complaint(tmp_path, HAULIER_BROKER__PORT__DEEP="1")
+        assert text == "HAULIER_BROKER__PORT__DEEP: port is not a section"
+
+    @given(st.text(max_size=30))
+    def test_any_text_is_a_value(self, text):
+        tree: dict[str, Any] = {}
+        config._overlay(tree, {"HAULIER_BROKER__HOST": text})
+        assert list(tree["broker"]) == ["host"]
 
 
-def test_the_schema_carries_the_bounds() -> None:
+class TestDevices:
+    def build(self, directory: Path, section: str, text: str) -> str:
+        loaded = load(directory, text)
+        with pytest.raises(ConfigError) as caught:
+            getattr(loaded, section).build(section)
+        return caught.value.detail
+
+    def test_unknown_option(self, tmp_path):
+        text = TOML.replace("track_width_m", "track_widht_m")
+        assert "base.options.track_widht_m: unknown key; did you mean track_width_m?" in self.build(
+            tmp_path, "base", text
+        )
+
+    def test_option_out_of_bounds(self, tmp_path):
+        text = TOML.replace("track_width_m = 0.50", "track_width_m = -1.0")
+        assert "base.options.track_width_m: Input should be" in self.build(tmp_path, "base", text)
+
+    def test_unknown_driver(self, tmp_path):
+        text = TOML.replace('"rplidar"', '"rplidr"')
+        detail = self.build(tmp_path, "lidar", text)
+        assert detail.startswith("lidar.driver: no driver named rplidr; did you mean rplidar?")
+
+    @pytest.mark.parametrize("section", ["lidar", "base"])
+    def test_a_driver_for_the_other_kind_of_device(self, tmp_path, section):
+        ours, other = ("rplidar", "roboteq") if section == "lidar" else ("roboteq", "rplidar")
+        text = TOML.replace(f'"{ours}"', f'"{other}"')
+        assert self.build(tmp_path, section, text).startswith(
+            f"{section}.driver: {other} is the driver of a"
+        )
+
+
+def test_relative_files_lie_beside_the_configuration(tmp_path):
+    text = TOML.replace("port = 1\n", 'port = 1\npassword_file = "secret"\nca_file = "/etc/ca"\n')
+    loaded = load(tmp_path, text)
+    assert loaded.map.file == tmp_path / "room.yaml"
+    assert loaded.local.socket == tmp_path / "haulier.sock"
+    assert loaded.broker.password_file == tmp_path / "secret"
+    assert loaded.broker.ca_file == Path("/etc/ca")
+    assert loaded.broker.key_file is None
+
+
+# Every parameter of every section, wherever it is nested, and those of our drivers' options.
+
+
+def parameters(model: Any, path: str = "") -> Iterator[tuple[str, Any, list[Any]]]:
+    """Yield path, default and bounds of every leaf."""
+    found = model.model_fields if issubclass(model, BaseModel) else _dataclass_fields(model)
+    for name, field in found.items():
+        nested = field.annotation
+        if isinstance(nested, type) and (
+            issubclass(nested, BaseModel) or dataclasses.is_dataclass(nested)
+        ):
+            yield from parameters(nested, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", field.get_default(call_default_factory=True), field.metadata
+
+
+def _dataclass_fields(model: type) -> dict[str, FieldInfo]:
+    hints = get_type_hints(model, include_extras=True)
+    return {
+        field.name: FieldInfo.from_annotated_attribute(hints[field.name], field.default)
+        for field in dataclasses.fields(model)
+        if field.default is not dataclasses.MISSING or dataclasses.is_dataclass(hints[field.name])
+    }
+
+
+PARAMETERS = [
+    *parameters(config.Config),
+    *parameters(registry.load("rplidar").options, "lidar.options."),
+    *parameters(registry.load("roboteq").options, "base.options."),
+]
+NUMBERS = [p for p in PARAMETERS if isinstance(p[1], int | float) and not isinstance(p[1], bool)]
+
+
+def test_the_walk_finds_the_parameters():
+    paths = {path for path, *_ in PARAMETERS}
+    assert {"broker.keepalive_s", "localization.slip.spread.position_m", "seed"} <= paths
+    assert len(NUMBERS) > 40
+
+
+@pytest.mark.parametrize(("path", "default", "bounds"), NUMBERS, ids=[p[0] for p in NUMBERS])
+def test_every_default_keeps_its_own_bounds(path, default, bounds):
+    assert math.isfinite(default)
+    for bound in bounds:
+        match bound:
+            case Gt(limit):
+                assert default > limit
+            case Ge(limit):
+                assert default >= limit
+            case Le(limit):
+                assert default <= limit
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_no_number_may_be_infinite_or_none(tmp_path, value):
+    for path in [path for path, *_ in NUMBERS if "." in path]:
+        variable = "HAULIER_" + path.replace(".", "__").upper()
+        assert complaint(tmp_path, **{variable: value}) == f"{path}: {value} is not a finite number"
+
+
+def test_the_whole_default_survives_its_own_check(tmp_path):
+    loaded = load(tmp_path)
+    assert config.Config.model_validate(loaded.model_dump()) == loaded
+
+
+def test_the_schema_names_every_section():
     schema = config.Config.model_json_schema()
-    assert schema["$defs"]["BrokerParams"]["properties"]["port"]["maximum"] == 65535
+    assert set(schema["properties"]) == set(config.Config.model_fields)
+    assert schema["additionalProperties"] is False

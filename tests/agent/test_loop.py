@@ -1,214 +1,410 @@
+import dataclasses
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from agent import config
 from agent.avoidance.governor import StopReason
-from agent.errors import BrokerUnavailable
+from agent.errors import BrokerUnavailable, MapError
+from agent.loop import BASE, FOLD_NS, LIDAR, Battery
+from agent.main import build_agent
+from agent.mapping.map_file import load_map
+from agent.telemetry.log import EVENTS
 from agent.telemetry.publication import Message
 from drivers.errors import PortLost
+from drivers.measurement import Odometry
 from drivers.runner import DeviceState, Phase
-from tests.agent.robot import Ticker, agent_in, healthy, order, room_scan, still
+from tests.agent.room import RAYS, TICK_NS, TOML, Robot, agent_in, scan, write_robot
+from tests.agent.vda5050.orders import encode, order
 
 
 @pytest.fixture
-def ticker(tmp_path: Path) -> Ticker:
-    return Ticker(agent_in(tmp_path))
+def robot(tmp_path) -> Robot:
+    return Robot(agent_in(tmp_path)).start()
 
 
-def lost(ticker: Ticker, device: str) -> tuple[DeviceState]:
-    return (DeviceState(device, Phase.LOST, ticker.now_ns, PortLost(f"{device}: unplugged")),)
+@pytest.fixture
+def driving(robot) -> Robot:
+    return robot.drive()
 
 
-def test_a_healthy_robot_with_an_order_drives(ticker: Ticker) -> None:
-    ticker.drive_off()
-    ticker.settle(40)  # longer than the least time between two states
-    assert ticker.stop_reason is None
-    assert ticker.states()[-1]["driving"] is True
+def assert_stands(robot: Robot, reason: StopReason) -> None:
+    assert robot.outboxes[-1].command.is_stop
+    assert robot.stop_reason == reason.value
+    assert robot.events("motion.stopped")[-1] == {"reason": reason.value}
 
 
-def test_without_an_order_it_stands_and_has_no_complaint(ticker: Ticker) -> None:
-    ticker.settle()
-    assert ticker.outboxes[-1].command.is_stop
-    assert ticker.stop_reason is None
+def assert_goes_on(robot: Robot) -> None:
+    """The robot drives again by itself and reaches the goal."""
+    robot.run(2.0)
+    assert robot.twist[0] > 0.1
+    assert robot.events("motion.resumed")
+    assert robot.stop_reason is None
+    robot.run(15.0)
+    assert math.dist((robot.pose.x_m, robot.pose.y_m), (5.0, 0.0)) < 0.1
+    assert robot.agent.status(robot.now_ns)["order"]["idle"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"base_status": {"e_stop": True}}, StopReason.E_STOP),
-        ({"base_status": {"bumper": True}}, StopReason.BUMPER),
-        ({"base_status": {"faults": ("overheat",)}}, StopReason.BASE_FAULT),
-        ({"devices": "lidar"}, StopReason.NO_SCAN),
-        ({"devices": "base"}, StopReason.NO_ODOMETRY),
-    ],
-)
-def test_one_tick_is_enough_to_stop(ticker: Ticker, changes: dict, reason: StopReason) -> None:
-    ticker.drive_off()
-    if "base_status" in changes:
-        changes = {"base_status": healthy(ticker.now_ns, **changes["base_status"])}
-    else:
-        changes = {"devices": lost(ticker, changes["devices"])}
-    assert ticker.tick(**changes).command.is_stop
-    assert ticker.stop_reason == reason.value
+def error_types(robot: Robot) -> set[str]:
+    return {error.error_type for error in robot.state.errors}
 
 
-@pytest.mark.parametrize(
-    ("missing", "limit_s", "reason"),
-    [("scan", 0.25, StopReason.NO_SCAN), ("odometry", 0.15, StopReason.NO_ODOMETRY)],
-)
-def test_what_no_longer_comes_stops_the_robot_when_it_is_stale(
-    ticker: Ticker, missing: str, limit_s: float, reason: StopReason
-) -> None:
-    ticker.drive_off()
-    empty = {missing: None if missing == "scan" else ()}
-    moved = 0
-    while not ticker.tick(**empty).command.is_stop:
-        moved += 1
-        assert moved * 0.02 <= limit_s
-    assert ticker.stop_reason == reason.value
-    ticker.settle(5)
-    assert ticker.stop_reason is None
-    assert not ticker.outboxes[-1].command.is_stop
+def test_stands_and_says_so_before_anything_arrived(tmp_path):
+    robot = Robot(agent_in(tmp_path))
+    robot.scan_of = lambda stamp_ns, ranges: None
+    robot.odometry_of = lambda odometry: None
+    assert robot.tick(base_status=None).command.is_stop
+    status = robot.agent.status(robot.now_ns)
+    assert (status["pose"], status["battery"], status["devices"]) == (None, None, {})
+    assert status["command"]["stop_reason"] == StopReason.NO_ODOMETRY
+    assert robot.agent.scan_points() == []
+    assert not robot.state.agv_position.position_initialized
+    json.dumps(status, allow_nan=False)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"missing": 200},
-        {"ranges_m": np.full(360, np.nan, np.float32)},
-    ],
-    ids=["a third of the rays never arrived", "covered"],
-)
-def test_a_scan_that_saw_too_little_is_no_proof_of_free_space(ticker: Ticker, changes) -> None:
-    ticker.drive_off()
+def test_without_an_order_it_stands_and_nothing_is_wrong(robot):
+    assert robot.outboxes[-1].command.is_stop
+    assert robot.stop_reason is None
+    robot.run(0.6)
+    assert robot.state.errors == []
+
+
+def test_every_command_expires(driving):
     for _ in range(20):
-        ticker.tick(scan=room_scan(ticker.now_ns, **changes))
-    assert ticker.outboxes[-1].command.is_stop
-    assert ticker.stop_reason in (StopReason.NO_SCAN.value, StopReason.NOT_LOCALIZED.value)
+        outbox = driving.tick()
+        assert 0 < outbox.command.valid_until_ns - driving.now_ns <= 100_000_000
 
 
-def test_a_late_tick_commands_zero_once(ticker: Ticker) -> None:
-    ticker.drive_off()
-    late = ticker.tick(step_ns=150_000_000)
-    assert late.command.is_stop
-    assert ticker.stop_reason == StopReason.LATE_LOOP.value
-    assert not ticker.tick().command.is_stop
+def test_drives_an_order_to_its_end(driving):
+    robot = driving
+    robot.run(12.0)
+    assert math.dist((robot.pose.x_m, robot.pose.y_m), (5.0, 0.0)) < 0.1
+    assert robot.events("order.accepted") == [{"order_id": "A", "order_update_id": 0}]
+    assert robot.events("node.reached") == [{"node_id": "n1"}]
+    assert robot.events("order.finished") == [{"order_id": "A"}]
+    assert (robot.state.last_node_id, robot.state.node_states) == ("n1", [])
+    assert robot.estimate.map_from_base.distance_m(robot.pose) < 0.05
+    points = np.array(robot.agent.scan_points())
+    assert points[:, 0].max() == pytest.approx(9.0, abs=0.1)
 
 
-def test_measurements_from_the_future_are_not_current(ticker: Ticker) -> None:
-    ticker.drive_off()
-    ahead_ns = ticker.now_ns + 5_000_000_000
-    ticker.tick(scan=room_scan(ahead_ns), odometry=(still(ticker.now_ns + 15_000_000),))
-    assert ticker.outboxes[-1].command.is_stop
+def test_no_scan(driving):
+    driving.scan_of = lambda stamp_ns, ranges: None
+    driving.run(0.24)
+    driving.run(0.1)
+    assert_stands(driving, StopReason.NO_SCAN)
+    driving.run(0.6)
+    assert "deviceSilent" in error_types(driving)
+    driving.scan_of = scan
+    assert_goes_on(driving)
 
 
-def test_an_obstacle_ahead_stops_and_shows_as_a_field_violation(ticker: Ticker) -> None:
-    ticker.drive_off()
-    blocked = room_scan(0).ranges_m.copy()
-    blocked[170:190] = 0.9
-    ticker.tick(scan=room_scan(ticker.now_ns + 10_000_000, ranges_m=blocked))
-    assert ticker.outboxes[-1].command.is_stop
-    assert ticker.stop_reason == StopReason.OBSTACLE.value
-    for _ in range(40):
-        ticker.tick(scan=room_scan(ticker.now_ns + 10_000_000, ranges_m=blocked))
-    assert ticker.states()[-1]["safetyState"]["fieldViolation"] is True
+def test_a_scan_drives_for_a_quarter_of_a_second_and_no_longer(driving):
+    while driving.ticks % 5 != 1:
+        driving.tick()
+    driving.scan_of = lambda stamp_ns, ranges: None
+    scan_ns = driving.now_ns
+    while driving.now_ns - scan_ns <= 240_000_000 - TICK_NS:
+        driving.tick()
+        assert driving.stop_reason is None, driving.now_ns - scan_ns
+    driving.run(0.04)
+    assert_stands(driving, StopReason.NO_SCAN)
 
 
-def test_a_wrong_place_is_noticed_and_stops_the_robot(ticker: Ticker) -> None:
-    ticker.drive_off()
-    nonsense = np.tile([0.7, 3.1, 1.3], 120).astype(np.float32)
-    for _ in range(200):
-        ticker.tick(scan=room_scan(ticker.now_ns + 10_000_000, ranges_m=nonsense))
-        if ticker.stop_reason == StopReason.NOT_LOCALIZED.value:
-            break
-    assert ticker.outboxes[-1].command.is_stop
-    assert ticker.stop_reason == StopReason.NOT_LOCALIZED.value
-    ticker.settle(40)
-    assert any(
-        error["errorType"] == "localizationLost"
-        for state in ticker.states()
-        for error in state["errors"]
+@pytest.mark.parametrize("age_ns", [300_000_000, -50_000_000], ids=["stale", "from the future"])
+def test_a_scan_of_another_time_is_no_scan(driving, age_ns):
+    driving.scan_of = lambda stamp_ns, ranges: scan(stamp_ns - age_ns, ranges)
+    driving.run(0.4)
+    assert_stands(driving, StopReason.NO_SCAN)
+
+
+@pytest.mark.parametrize(
+    "scan_of",
+    [
+        lambda stamp_ns, ranges: scan(stamp_ns, ranges[: RAYS // 2], missing=RAYS // 2),
+        lambda stamp_ns, ranges: scan(stamp_ns, np.full(RAYS, np.nan)),
+        lambda stamp_ns, ranges: scan(stamp_ns, np.full(RAYS, np.inf)),
+        lambda stamp_ns, ranges: scan(stamp_ns, np.empty(0)),
+    ],
+    ids=["half of the rays missing", "covered lidar", "infinite", "empty"],
+)
+def test_a_scan_that_saw_little_is_no_proof_of_free_space(driving, scan_of):
+    driving.scan_of = scan_of
+    driving.run(0.4)
+    assert_stands(driving, StopReason.NO_SCAN)
+    driving.scan_of = scan
+    assert_goes_on(driving)
+
+
+def test_no_odometry(driving):
+    driving.odometry_of = lambda odometry: None
+    driving.run(0.2)
+    assert_stands(driving, StopReason.NO_ODOMETRY)
+    driving.run(0.6)
+    assert [(e.error_type, e.error_description) for e in driving.state.errors] == [
+        ("deviceSilent", "no current odometry")
+    ]
+    driving.odometry_of = lambda odometry: odometry
+    assert_goes_on(driving)
+
+
+def test_stale_odometry(driving):
+    driving.odometry_of = lambda odometry: dataclasses.replace(
+        odometry, stamp_ns=odometry.stamp_ns - 200_000_000
     )
+    driving.run(0.2)
+    assert_stands(driving, StopReason.NO_ODOMETRY)
 
 
-def test_the_platform_learns_which_device_is_lost(ticker: Ticker) -> None:
-    ticker.settle()
-    ticker.tick(devices=lost(ticker, "lidar"))
-    ticker.settle(40)
-    errors = ticker.states()[-1]["errors"]
-    assert [error["errorType"] for error in errors] == ["deviceLost"]
-    assert "lidar" in errors[0]["errorDescription"]
-    status = ticker.agent.status(ticker.now_ns)["devices"]["lidar"]
-    assert status["phase"] == "lost"
-    assert status["since_s"] == pytest.approx(0.82, abs=0.03)
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Odometry)[2:]])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_odometry_that_is_no_number_is_no_odometry(driving, field, value):
+    driving.odometry_of = lambda odometry: dataclasses.replace(odometry, **{field: value})
+    driving.run(0.3)
+    assert_stands(driving, StopReason.NO_ODOMETRY)
+    driving.run(0.6)
+    assert math.isfinite(driving.state.velocity.vx)
+    json.dumps(driving.agent.status(driving.now_ns), allow_nan=False)
+    for outbox in driving.outboxes:
+        for publication in outbox.publications:
+            assert b"NaN" not in publication.payload
+            assert b"Infinity" not in publication.payload
 
 
-def events(ticker: Ticker) -> list[str]:
-    return [event.name for outbox in ticker.outboxes for event in outbox.events]
+@pytest.mark.parametrize(
+    ("device", "reason"), [(LIDAR, StopReason.NO_SCAN), (BASE, StopReason.NO_ODOMETRY)]
+)
+def test_a_lost_device_stops_at_once_although_its_last_value_is_young(driving, device, reason):
+    lost = DeviceState(device, Phase.LOST, driving.now_ns, PortLost("/dev/tty: unplugged"))
+    driving.tick(devices=(lost,))
+    assert_stands(driving, reason)
+    driving.run(0.6)
+    assert "deviceLost" in error_types(driving)
+    shown = driving.agent.status(driving.now_ns)["devices"][device]
+    assert shown["phase"] == "lost"
+    assert shown["since_s"] == pytest.approx(0.62, abs=0.021)
+    assert shown["error"] == {
+        "code": "PORT_LOST", "detail": "/dev/tty: unplugged", "hint": PortLost.hint
+    }  # fmt: skip
+    (logged,) = driving.events("device.lost")
+    assert logged["device"] == device
+    assert logged["code"] == "PORT_LOST"
+    driving.tick(devices=(DeviceState(device, Phase.STREAMING, driving.now_ns),))
+    assert_goes_on(driving)
+    assert "deviceLost" not in error_types(driving)
 
 
-def test_orders_are_accepted_rejected_and_cancelled_aloud(ticker: Ticker) -> None:
-    ticker.settle()
-    ticker.tick(messages=(order((7.0, 4.0)),))
-    ticker.tick(messages=(order((1.0, 1.0), order_id="o2"), Message("order", b"{", 0)))
-    assert "order.accepted" in events(ticker)
-    assert events(ticker).count("order.rejected") + events(ticker).count("message.refused") == 2
-    cancel = (
-        b'{"headerId":1,"timestamp":"2026-01-01T00:00:00.00Z","version":"2.1.0",'
-        b'"manufacturer":"acme","serialNumber":"r1","actions":'
-        b'[{"actionType":"cancelOrder","actionId":"c1","blockingType":"HARD"}]}'
-    )
-    ticker.tick(messages=(Message("instantActions", cancel, 0),))
-    assert "order.cancelled" in events(ticker)
-    ticker.settle()
-    assert ticker.outboxes[-1].command.is_stop
-    assert ticker.agent.status(ticker.now_ns)["order"]["idle"]
+@pytest.mark.parametrize(
+    ("change", "reason", "described"),
+    [
+        ({"e_stop": True}, StopReason.E_STOP, None),
+        ({"bumper": True}, StopReason.BUMPER, "bumper pressed"),
+        ({"faults": ("overheat", "short_circuit")}, StopReason.BASE_FAULT, "short_circuit"),
+    ],
+)
+def test_a_base_that_is_not_well(driving, change, reason, described):
+    healthy = driving.status
+    driving.status = dataclasses.replace(driving.status, **change)
+    driving.run(0.24)
+    assert_stands(driving, reason)
+    driving.run(0.6)
+    assert (driving.state.safety_state.e_stop == "MANUAL") == (reason is StopReason.E_STOP)
+    if described is not None:
+        assert described in {error.error_description for error in driving.state.errors}
+        assert "deviceFault" in error_types(driving)
+    driving.status = healthy
+    assert_goes_on(driving)
+    assert driving.state.safety_state.e_stop == "NONE"
+    assert "deviceFault" not in error_types(driving)
 
 
-def test_every_transition_is_logged_once(ticker: Ticker) -> None:
-    ticker.drive_off()
-    ticker.tick(devices=lost(ticker, "lidar"))
-    ticker.settle(50)
-    assert events(ticker).count("device.lost") == 1
-    assert events(ticker).count("motion.stopped") == 2  # at the start, and now
+@pytest.mark.parametrize("change", [{"e_stop": True}, {"bumper": True}, {"faults": ("overheat",)}])
+def test_one_tick_is_enough_to_stop(driving, change):
+    status = dataclasses.replace(driving.status, stamp_ns=driving.now_ns, **change)
+    assert driving.tick(base_status=status).command.is_stop
 
 
-def test_a_state_is_due_when_the_broker_is_back(ticker: Ticker) -> None:
-    ticker.settle(100)
-    before = len(ticker.states())
-    ticker.tick(broker=BrokerUnavailable("gone"))
-    ticker.settle(30)
-    assert len(ticker.states()) > before
+def test_every_transition_is_logged_once(driving):
+    driving.scan_of = lambda stamp_ns, ranges: None
+    driving.run(0.5)
+    stops = len(driving.events("motion.stopped"))
+    driving.run(0.4)
+    assert len(driving.events("motion.stopped")) == stops
 
 
-def test_the_same_inboxes_give_the_same_outboxes_bit_for_bit(tmp_path: Path) -> None:
-    def run(name: str) -> list[tuple]:
-        directory = tmp_path / name
-        directory.mkdir()
-        ticker = Ticker(agent_in(directory))
-        ticker.drive_off()
-        ticker.tick(devices=lost(ticker, "lidar"))
-        ticker.settle()
+def test_a_second_fault_is_told_at_once(driving):
+    driving.status = dataclasses.replace(driving.status, faults=("overheat",))
+    driving.run(1.0)
+    driving.status = dataclasses.replace(driving.status, faults=("overheat", "short_circuit"))
+    driving.run(1.0)
+    assert len(driving.state.errors) == 2
+
+
+def test_a_scan_that_does_not_fit_the_map_stops_the_robot(driving):
+    rng = np.random.default_rng(3)
+    driving.scan_of = lambda stamp_ns, ranges: scan(stamp_ns, rng.uniform(1.0, 8.0, RAYS))
+    driving.run(3.0)
+    assert driving.outboxes[-1].command.is_stop
+    assert not driving.estimate.localized
+    assert driving.stop_reason == StopReason.NOT_LOCALIZED
+    assert driving.events("pose.lost")
+    driving.run(0.6)
+    assert "localizationLost" in error_types(driving)
+    assert not driving.state.agv_position.position_initialized
+
+
+def test_a_late_tick_stops_and_the_next_in_time_goes_on(driving):
+    while driving.ticks % 5:
+        driving.tick()
+    driving.tick(period_ns=TICK_NS * 5)  # brings a scan
+    assert driving.stop_reason is None
+    driving.tick(period_ns=TICK_NS * 6)
+    assert_stands(driving, StopReason.LATE_LOOP)
+    driving.tick()
+    assert driving.stop_reason is None
+    assert driving.twist[0] <= 0.8 * TICK_NS * 1e-9 + 1e-12, "accelerates from standstill"
+    assert_goes_on(driving)
+
+
+def test_an_obstacle_is_waited_for(driving):
+    ahead_m = driving.pose.x_m + 1.6
+    driving.obstacle = ((ahead_m, -0.5, ahead_m, 0.5),)
+    driving.run(4.0)
+    assert_stands(driving, StopReason.OBSTACLE)
+    assert ahead_m - driving.pose.x_m - 0.45 > 0.3
+    assert driving.state.safety_state.field_violation
+    driving.obstacle = ()
+    assert_goes_on(driving)
+    assert not driving.state.safety_state.field_violation
+
+
+def test_the_gravest_reason_is_named(driving):
+    driving.scan_of = lambda stamp_ns, ranges: None
+    driving.status = dataclasses.replace(driving.status, e_stop=True)
+    driving.run(0.5)
+    assert_stands(driving, StopReason.E_STOP)
+
+
+@pytest.mark.parametrize(
+    ("payload", "error_type"),
+    [
+        (b"{", "validationError"),
+        (encode(order(2, spacing_m=5.0) | {"serialNumber": "R2"}), "validationError"),
+        (
+            encode(order(2, start=1, spacing_m=5.0)),
+            "orderError",
+        ),
+    ],
+    ids=["no JSON", "another robot's", "does not begin at 0"],
+)
+def test_a_rejected_order_is_told_and_changes_nothing(robot, payload, error_type):
+    robot.tick(messages=(Message("order", payload, robot.now_ns),))
+    (event,) = robot.events("order.rejected")
+    assert event["reason"]
+    robot.run(0.6)
+    assert error_type in error_types(robot)
+    assert robot.outboxes[-1].command.is_stop
+    robot.drive()
+    robot.run(0.6)
+    assert error_types(robot) == set()
+
+
+def test_an_order_elsewhere_is_rejected(robot):
+    tree = order(2, spacing_m=5.0)
+    tree["nodes"][0]["nodePosition"]["x"] = 3.0
+    robot.tick(messages=(Message("order", encode(tree), robot.now_ns),))
+    assert "from the first node" in robot.events("order.rejected")[0]["reason"]
+
+
+def actions(robot: Robot, payload: bytes) -> Message:
+    return Message("instantActions", payload, robot.now_ns)
+
+
+def instant(action_type: str) -> bytes:
+    header = {key: order(1)[key] for key in ("headerId", "timestamp", "version", "manufacturer")}
+    action = {"actionId": "a1", "actionType": action_type, "blockingType": "HARD"}
+    return encode(header | {"serialNumber": "R1", "actions": [action]})
+
+
+def test_a_cancelled_order_ends_in_standstill(driving):
+    driving.tick(messages=(actions(driving, instant("cancelOrder")),))
+    assert driving.events("order.cancelled") == [{"order_id": "A"}]
+    driving.run(2.0)
+    assert driving.outboxes[-1].command.is_stop
+    assert driving.stop_reason is None
+    assert [a.action_status for a in driving.state.action_states] == ["FINISHED"]
+
+
+def test_a_message_that_cannot_be_read_is_refused(driving):
+    driving.tick(messages=(actions(driving, b"\xff"),))
+    (event,) = driving.events("message.refused")
+    assert event["topic"] == "instantActions"
+    driving.run(0.6)
+    assert "validationError" in error_types(driving)
+    assert driving.twist[0] > 0.0
+
+
+def test_after_the_broker_came_back_a_state_is_sent(robot):
+    robot.run(1.0)
+    robot.tick(broker=BrokerUnavailable("no broker listens there"))
+    assert robot.agent.status(robot.now_ns)["broker_error"]["code"] == "BROKER_UNAVAILABLE"
+    robot.run(0.5)
+    topics = [p.topic for outbox in robot.outboxes[-25:] for p in outbox.publications]
+    assert "state" in topics
+    assert robot.agent.status(robot.now_ns)["broker_error"] is None
+
+
+def test_drops_are_logged_folded(robot):
+    for _ in range(100):
+        robot.tick(dropped=2)
+    assert sum(fields["count"] for fields in robot.events("inbox.dropped")) == 0
+    robot.now_ns += FOLD_NS
+    robot.tick()
+    assert [fields["count"] for fields in robot.events("inbox.dropped")] == [200]
+    assert robot.agent.status(robot.now_ns)["dropped"] == 200
+
+
+def test_every_event_is_in_the_closed_list(driving):
+    driving.run(15.0)
+    for outbox in driving.outboxes:
+        assert {event.name for event in outbox.events} <= EVENTS.keys()
+
+
+def test_the_same_inboxes_give_the_same_outboxes(tmp_path):
+    def drive(name: str) -> list[object]:
+        (tmp_path / name).mkdir()
+        robot = Robot(agent_in(tmp_path / name)).start().drive()
+        robot.status = dataclasses.replace(robot.status, e_stop=True)
+        robot.run(1.0)
         return [
             (
-                outbox.command,
-                None if outbox.estimate is None else outbox.estimate.map_from_base,
-                outbox.publications,
-                outbox.events,
+                command.forward_mps.hex(), command.yaw_rate_radps.hex(), command.valid_until_ns,
+                None if o.estimate is None else o.estimate.covariance.tobytes(),
+                None if o.estimate is None else dataclasses.astuple(o.estimate.map_from_base),
+                [(p.topic, p.payload) for p in o.publications], o.events,
             )
-            for outbox in ticker.outboxes
-        ]
+            for o in robot.outboxes
+            for command in [o.command]
+        ]  # fmt: skip
 
-    assert run("one") == run("two")
+    assert drive("one") == drive("other")
 
 
-def test_status_is_plain_json_without_nan(ticker: Ticker) -> None:
-    ticker.settle()
-    json.dumps(ticker.agent.status(ticker.now_ns), allow_nan=False)
-    points = ticker.agent.scan_points()
-    assert len(points) == 360
-    assert all(-0.1 < x < 10.1 and -0.1 < y < 10.1 for x, y in points)
-    assert not math.isnan(points[0][0])
+@pytest.mark.parametrize(
+    ("voltage_v", "charge"), [(21.0, 0.0), (22.0, 0.0), (24.5, 0.5), (27.0, 1.0), (29.0, 1.0)]
+)
+def test_battery(voltage_v, charge):
+    assert Battery(empty_v=22.0, full_v=27.0).charge(voltage_v) == charge
+
+
+def test_battery_unknown():
+    assert math.isnan(Battery(empty_v=22.0, full_v=27.0).charge(math.nan))
+
+
+def test_a_start_outside_the_map_is_refused(tmp_path):
+    text = TOML.replace("start_pose = [0.0, 0.0, 0.0]", "start_pose = [50.0, 0.0, 0.0]")
+    settings = config.load(write_robot(tmp_path, text), environment={})
+    with pytest.raises(MapError, match=r"map\.start_pose"):
+        build_agent(settings, load_map(settings.map.file))

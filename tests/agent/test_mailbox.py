@@ -1,51 +1,109 @@
+import threading
+
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.mailbox import MOST_MESSAGES, MOST_ODOMETRY, Mailbox
+from agent.errors import BrokerUnavailable
+from agent.mailbox import MOST_MESSAGES, MOST_ODOMETRY, Inbox, Mailbox
 from agent.telemetry.publication import Message
-from tests.agent.robot import healthy, room_scan, still, streaming
+from drivers.measurement import BaseStatus, Odometry
+from drivers.runner import DeviceState, Phase
+from tests.agent.room import scan
 
 
-def test_the_newest_scan_wins_and_the_one_before_is_counted() -> None:
+def odometry(stamp_ns: int) -> Odometry:
+    return Odometry(stamp_ns, stamp_ns, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def status(stamp_ns: int) -> BaseStatus:
+    return BaseStatus(stamp_ns, 25.0, (), False, False, ())
+
+
+def message(i: int) -> Message:
+    return Message("order", str(i).encode(), i)
+
+
+def test_the_newest_scan_and_status_win_and_a_replaced_scan_is_counted():
     mailbox = Mailbox()
-    for stamp_ns in (1, 2, 3):
-        mailbox.put("lidar", room_scan(stamp_ns))
+    scans = [scan(i, np.ones(3)) for i in range(3)]
+    for one in scans:
+        mailbox.put("lidar", one)
+    for i in range(3):
+        mailbox.put("base", status(i))
+    inbox = mailbox.drain(7)
+    assert inbox.scan is scans[-1]
+    assert inbox.base_status == status(2)
+    assert (inbox.utc_ns, inbox.dropped) == (7, 2)
+
+
+def test_odometry_keeps_its_order_and_loses_the_oldest():
+    mailbox = Mailbox()
+    for i in range(MOST_ODOMETRY + 3):
+        mailbox.put("base", odometry(i))
     inbox = mailbox.drain(0)
-    assert inbox.scan is not None
-    assert inbox.scan.stamp_ns == 3
-    assert inbox.dropped == 2
+    assert [sample.stamp_ns for sample in inbox.odometry] == list(range(3, MOST_ODOMETRY + 3))
+    assert inbox.dropped == 3
 
 
-def test_what_was_drained_is_gone() -> None:
+def test_in_a_flood_the_first_messages_stay():
     mailbox = Mailbox()
-    mailbox.put("lidar", room_scan(1))
-    mailbox.put("base", still(1))
-    mailbox.put("base", healthy(1))
-    mailbox.put("lidar", streaming(1)[0])
-    mailbox.put_message(Message("order", b"{}", 1))
-    first, second = mailbox.drain(5), mailbox.drain(6)
-    assert (first.utc_ns, len(first.odometry), len(first.devices), len(first.messages)) == (
-        5,
-        1,
-        1,
-        1,
+    for i in range(MOST_MESSAGES + 5):
+        mailbox.put_message(message(i))
+    inbox = mailbox.drain(0)
+    assert inbox.messages == tuple(message(i) for i in range(MOST_MESSAGES))
+    assert inbox.dropped == 5
+
+
+def test_no_transition_of_a_device_is_lost():
+    mailbox = Mailbox()
+    states = [DeviceState("lidar", phase, 0) for phase in Phase] * 50
+    for state in states:
+        mailbox.put("lidar", state)
+    assert mailbox.drain(0).devices == tuple(states)
+
+
+def test_the_broker_is_passed_on():
+    failure = BrokerUnavailable("no broker listens there")
+    assert Mailbox().drain(0, failure).broker is failure
+
+
+@given(st.lists(st.sampled_from(["scan", "odometry", "message", "drain"]), max_size=400))
+def test_everything_is_delivered_once_or_counted(actions):
+    mailbox, inboxes = Mailbox(), []
+    for i, action in enumerate(actions):
+        match action:
+            case "scan":
+                mailbox.put("lidar", scan(i, np.ones(3)))
+            case "odometry":
+                mailbox.put("base", odometry(i))
+            case "message":
+                mailbox.put_message(message(i))
+            case "drain":
+                inboxes.append(mailbox.drain(i))
+    inboxes.append(mailbox.drain(0))
+    delivered = sum(
+        (inbox.scan is not None) + len(inbox.odometry) + len(inbox.messages) for inbox in inboxes
     )
-    assert first.base_status is not None
-    assert (second.scan, second.base_status, second.odometry) == (None, None, ())
-    assert (second.devices, second.messages, second.dropped) == ((), (), 0)
+    dropped = sum(inbox.dropped for inbox in inboxes)
+    assert delivered + dropped == len(actions) - actions.count("drain")
+    assert mailbox.drain(9) == Inbox(9)
 
 
-@given(st.integers(0, 2 * MOST_ODOMETRY), st.integers(0, 2 * MOST_MESSAGES))
-def test_nothing_is_lost_uncounted(samples: int, messages: int) -> None:
-    mailbox = Mailbox()
-    for stamp_ns in range(samples):
-        mailbox.put("base", still(stamp_ns))
-    for number in range(messages):
-        mailbox.put_message(Message("order", b"%d" % number, 0))
-    inbox = mailbox.drain(0)
-    assert len(inbox.odometry) + len(inbox.messages) + inbox.dropped == samples + messages
-    # The newest odometry counts, and the first messages do: an order is not overtaken by a flood.
-    assert [o.stamp_ns for o in inbox.odometry] == list(range(samples))[-MOST_ODOMETRY:]
-    assert [m.payload for m in inbox.messages] == [
-        b"%d" % number for number in range(min(messages, MOST_MESSAGES))
-    ]
+def test_two_threads_lose_nothing_between_them():
+    mailbox, seen, count = Mailbox(), [], 2000
+
+    def produce():
+        for i in range(count):
+            mailbox.put("base", odometry(i))
+
+    thread = threading.Thread(target=produce)
+    thread.start()
+    dropped = 0
+    while thread.is_alive() or len(seen) + dropped < count:
+        inbox = mailbox.drain(0)
+        seen += [sample.stamp_ns for sample in inbox.odometry]
+        dropped += inbox.dropped
+    thread.join()
+    assert seen == sorted(set(seen))
+    assert len(seen) + dropped == count

@@ -7,52 +7,75 @@ import pytest
 from agent.telemetry.watchdog import ServiceManager
 
 
-@pytest.fixture
-def manager_socket(tmp_path: Path) -> Iterator[tuple[socket.socket, str]]:
-    path = str(tmp_path / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
-        receiver.bind(path)
-        receiver.settimeout(1.0)
-        yield receiver, path
+class Systemd:
+    """The other end of the notification socket."""
+
+    def __init__(self, address: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind("\0" + address[1:] if address.startswith("@") else address)
+        self.socket.settimeout(2.0)
+        self.environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "2000000"}
+
+    def heard(self) -> str:
+        return self.socket.recv(4096).decode()
 
 
-def test_messages_are_those_of_sd_notify(manager_socket: tuple[socket.socket, str]) -> None:
-    receiver, path = manager_socket
-    manager = ServiceManager({"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "2000000"})
-    assert manager.watchdog_period_ns == 1_000_000_000
+@pytest.fixture(params=["path", "abstract"])
+def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Systemd]:
+    address = str(tmp_path / "notify")
+    systemd = Systemd(address if request.param == "path" else "@" + address)
+    with systemd.socket:
+        yield systemd
+
+
+def test_what_is_said_arrives_as_one_datagram_each(systemd):
+    manager = ServiceManager(systemd.environment)
     manager.ready("running")
-    manager.status("standing")
+    manager.status("lidar lost: unplugged")
     manager.alive()
     manager.stopping()
     manager.close()
-    received = [receiver.recv(256) for _ in range(4)]
-    assert received == [
-        b"READY=1\nSTATUS=running",
-        b"STATUS=standing",
-        b"WATCHDOG=1",
-        b"STOPPING=1",
+    assert [systemd.heard() for _ in range(4)] == [
+        "READY=1\nSTATUS=running",
+        "STATUS=lidar lost: unplugged",
+        "WATCHDOG=1",
+        "STOPPING=1",
     ]
 
 
-def test_the_abstract_namespace_is_understood() -> None:
-    name = "@haulier-test-notify"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
-        receiver.bind("\0" + name[1:])
-        receiver.settimeout(1.0)
-        manager = ServiceManager({"NOTIFY_SOCKET": name})
-        manager.alive()
-        manager.close()
-        assert receiver.recv(64) == b"WATCHDOG=1"
-
-
-def test_without_a_manager_nothing_happens() -> None:
-    manager = ServiceManager({})
-    assert manager.watchdog_period_ns == 0
-    manager.ready("running")
+def test_text_cannot_pass_for_an_assignment(systemd):
+    manager = ServiceManager(systemd.environment)
+    manager.status("odd\nREADY=1 name")
     manager.close()
+    assert systemd.heard() == "STATUS=odd READY=1 name"
 
 
-def test_a_manager_that_went_away_does_no_harm(tmp_path: Path) -> None:
-    manager = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "gone")})
+def test_the_watchdog_is_fed_twice_as_often_as_asked_for(systemd):
+    manager = ServiceManager(systemd.environment)
+    manager.close()
+    assert manager.watchdog_period_ns == 1_000_000_000
+
+
+def test_a_manager_that_does_not_listen_never_stalls_the_loop(systemd):
+    manager = ServiceManager(systemd.environment)
+    for _ in range(10_000):  # far more than the queue of a datagram socket holds
+        manager.alive()
+    manager.close()
+    assert systemd.heard() == "WATCHDOG=1"
+
+
+def test_a_manager_that_goes_away_is_no_error(systemd):
+    manager = ServiceManager(systemd.environment)
+    systemd.socket.close()
     manager.alive()
     manager.close()
+    manager.alive()
+    manager.close()
+
+
+@pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": ""}])
+def test_without_a_manager_nothing_happens(environment):
+    manager = ServiceManager(environment)
+    manager.ready("running")
+    manager.close()
+    assert manager.watchdog_period_ns == 0
