@@ -19,7 +19,7 @@ from agent.localization.estimate import PoseEstimate
 from agent.localization.localizer import Localizer
 from agent.mailbox import Inbox, LogEvent, Outbox, Value
 from agent.route.follower import PathFollower
-from agent.streams import ODOMETRY, SCAN, TICK, Stream
+from agent.streams import BASE_STATUS, ODOMETRY, SCAN, TICK, Stream
 from agent.telemetry.publication import Message
 from agent.vda5050.instant_actions import InstantActionRunner
 from agent.vda5050.order_book import OrderBook
@@ -211,6 +211,10 @@ class Agent:
             (StopReason.BUMPER, status is not None and status.bumper),
             (StopReason.BASE_FAULT, status is not None and bool(status.faults)),
             (StopReason.NO_ODOMETRY, not self._is_current(BASE, self._odometry, ODOMETRY, now_ns)),
+            (
+                StopReason.NO_BASE_STATUS,
+                not self._is_current(BASE, self._base_status, BASE_STATUS, now_ns),
+            ),
             (StopReason.NO_SCAN, not self._is_current(LIDAR, self._scan, SCAN, now_ns)),
             (StopReason.NOT_LOCALIZED, estimate is None or not estimate.localized),
             (StopReason.LATE_LOOP, period_ns > TICK.stale_after_ns),
@@ -218,7 +222,11 @@ class Agent:
         return next((reason for reason, holds in checks if holds), None)
 
     def _is_current(
-        self, device: str, newest: Scan | Odometry | None, stream: Stream, now_ns: int
+        self,
+        device: str,
+        newest: Scan | Odometry | BaseStatus | None,
+        stream: Stream,
+        now_ns: int,
     ) -> bool:
         """Whether a device delivers and its newest value is young, and not from the future."""
         state = self._devices.get(device)
@@ -227,9 +235,8 @@ class Agent:
         return 0 <= now_ns - newest.stamp_ns <= stream.stale_after_ns
 
     def _situation(self, now_ns: int, utc_ns: int) -> Situation:
-        # A speed that is no longer measured must not be reported as if it were.
-        is_measured = self._is_current(BASE, self._odometry, ODOMETRY, now_ns)
-        odometry, status = self._odometry if is_measured else None, self._base_status
+        # A base that fell silent while it rolled counts as rolling: nobody saw it come to rest.
+        odometry, status = self._odometry, self._base_status
         forward = odometry.forward_mps if odometry else 0.0
         yaw_rate = odometry.yaw_rate_radps if odometry else 0.0
         rolls = abs(forward) > STANDSTILL_MPS or abs(yaw_rate) > STANDSTILL_RADPS

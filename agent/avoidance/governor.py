@@ -28,6 +28,7 @@ class StopReason(StrEnum):
 
     NO_SCAN = "no current scan"
     NO_ODOMETRY = "no current odometry"
+    NO_BASE_STATUS = "no current status of the base"
     LATE_LOOP = "control loop late"
     E_STOP = "emergency stop active"
     BUMPER = "bumper pressed"

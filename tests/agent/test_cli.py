@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.robot import TOML, write_robot
+from tests.agent.room import TOML, write_robot
 
 
 def haulier(*words: object, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
@@ -64,7 +64,7 @@ def test_a_truncated_map_is_65(tmp_path: Path) -> None:
 
 
 def test_a_start_pose_off_the_map_is_65(tmp_path: Path) -> None:
-    path = write_robot(tmp_path, TOML.replace("[3.0, 4.0, 0.0]", "[99.0, 4.0, 0.0]"))
+    path = write_robot(tmp_path, TOML.replace("[0.0, 0.0, 0.0]", "[99.0, 4.0, 0.0]"))
     assert_clear(haulier("run", "--config", path), 65, "MAP_INVALID", "start_pose")
 
 
@@ -79,7 +79,7 @@ def test_config_check_names_missing_ports_and_broker(tmp_path: Path) -> None:
 
 def test_config_show_and_schema_are_json(tmp_path: Path) -> None:
     shown = json.loads(haulier("config", "show", "--config", write_robot(tmp_path)).stdout)
-    assert shown["robot"]["serial_number"] == "r1"
+    assert shown["robot"]["serial_number"] == "R1"
     assert "properties" in json.loads(haulier("config", "schema").stdout)
 
 

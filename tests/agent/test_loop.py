@@ -408,3 +408,13 @@ def test_a_start_outside_the_map_is_refused(tmp_path):
     settings = config.load(write_robot(tmp_path, text), environment={})
     with pytest.raises(MapError, match=r"map\.start_pose"):
         build_agent(settings, load_map(settings.map.file))
+
+
+def test_a_base_that_no_longer_tells_its_state_stops_the_robot(driving):
+    for _ in range(110):  # its last status was good, but the emergency stop may be pressed since
+        driving.tick(base_status=None)
+        if driving.outboxes[-1].command.is_stop:
+            break
+    assert driving.stop_reason == StopReason.NO_BASE_STATUS.value
+    driving.run(0.5)
+    assert driving.stop_reason is None
