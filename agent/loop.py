@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.avoidance.governor import Governor, StopReason, Verdict
 from agent.avoidance.protective_field import ProtectiveField
@@ -82,6 +83,7 @@ class Agent:
         self._base_from_lidar = base_from_lidar
         self._map_id = map_id
         self._scan: Scan | None = None
+        self._points_m: NDArray[np.float64] = np.empty((0, 2))
         self._odometry: Odometry | None = None
         self._base_status: BaseStatus | None = None
         self._devices: dict[str, DeviceState] = {}
@@ -148,9 +150,13 @@ class Agent:
         is_intact = rays >= LEAST_INTACT_SHARE * (rays + scan.missing)
         returns = np.count_nonzero(np.isfinite(scan.ranges_m))
         if is_intact and returns >= max(1.0, LEAST_RETURN_SHARE * rays):
+            mount = self._base_from_lidar
             self._scan = scan
-            self._governor.see(scan)
-            self._field.see(scan)
+            self._points_m = scan_points_m(
+                scan.angles_rad, scan.ranges_m, mount.x_m, mount.y_m, mount.yaw_rad
+            )
+            self._governor.see(self._points_m, scan.stamp_ns)
+            self._field.see(self._points_m)
 
     def _take_messages(self, inbox: Inbox, situation: Situation) -> None:
         for message in inbox.messages:
@@ -370,12 +376,10 @@ class Agent:
 
     def scan_points(self) -> list[tuple[float, float]]:
         """Return the returns of the newest scan as points on the map, for people to look at."""
-        scan, estimate = self._scan, self._estimate
-        if scan is None or estimate is None:
+        points_m, estimate = self._points_m, self._estimate
+        if estimate is None:
             return []
-        mount = self._base_from_lidar
-        points = scan_points_m(scan.angles_rad, scan.ranges_m, mount.x_m, mount.y_m, mount.yaw_rad)
-        return [estimate.map_from_base.transform(float(x), float(y)) for x, y in points]
+        return [estimate.map_from_base.transform(float(x), float(y)) for x, y in points_m]
 
     def _battery_status(self) -> dict[str, float] | None:
         status = self._base_status

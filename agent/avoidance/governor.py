@@ -14,9 +14,8 @@ import numpy as np
 from annotated_types import Gt, Le
 from numpy.typing import NDArray
 
-from agent.geometry.pose import Pose2
-from agent.kernels.clearance import free_time_s, scan_points_m
-from drivers.measurement import Scan, VelocityCommand
+from agent.kernels.clearance import free_time_s
+from drivers.measurement import VelocityCommand
 
 SWEEP_STEP_M = 0.02  # finer than the beam spacing of a planar lidar at braking distance
 LEAST_SHARE = 0.05  # below it the robot would only creep up to what it must not touch
@@ -75,24 +74,23 @@ class Verdict:
 class Governor:
     """Passes only what can still be stopped. Holds the last command, for the slew limits."""
 
-    def __init__(
-        self, limits: MotionLimits, footprint: NDArray[np.float64], base_from_lidar: Pose2
-    ) -> None:
+    def __init__(self, limits: MotionLimits, footprint: NDArray[np.float64]) -> None:
         self._limits = limits
         self._footprint = footprint
-        self._base_from_lidar = base_from_lidar
         self._forward_mps = 0.0
         self._yaw_rate_radps = 0.0
-        self._scan: Scan | None = None
+        self._seen_ns: int | None = None
         self._points_m = np.empty((0, 2))
 
-    def see(self, scan: Scan) -> None:
-        """Take the newest scan as the only knowledge of free space."""
-        mount = self._base_from_lidar
-        self._scan = scan
-        self._points_m = scan_points_m(
-            scan.angles_rad, scan.ranges_m, mount.x_m, mount.y_m, mount.yaw_rad
-        )
+    def see(self, points_m: NDArray[np.float64], stamp_ns: int) -> None:
+        """Take the newest scan as the only knowledge of free space.
+
+        Args:
+            points_m: Shape ``(points, 2)``, what it saw, in the base frame.
+            stamp_ns: When it was measured.
+        """
+        self._points_m = points_m
+        self._seen_ns = stamp_ns
 
     def stop(self, now_ns: int, reason: StopReason | None) -> Verdict:
         """Command standstill, which is always admissible."""
@@ -112,10 +110,10 @@ class Governor:
         """
         if not (math.isfinite(forward_mps) and math.isfinite(yaw_rate_radps)):
             return self.stop(now_ns, StopReason.BAD_COMMAND)
-        if self._scan is None:
+        if self._seen_ns is None:
             return self.stop(now_ns, StopReason.NO_SCAN)
         forward_mps, yaw_rate_radps = self._within_limits(forward_mps, yaw_rate_radps, period_s)
-        age_s = (now_ns - self._scan.stamp_ns) * 1e-9
+        age_s = (now_ns - self._seen_ns) * 1e-9
         share = self._stoppable_share(forward_mps, yaw_rate_radps, age_s)
         if share < LEAST_SHARE:
             return self.stop(now_ns, StopReason.OBSTACLE)

@@ -12,9 +12,7 @@ from annotated_types import Gt, Le
 from numpy.typing import NDArray
 
 from agent.avoidance.governor import SWEEP_STEP_M
-from agent.geometry.pose import Pose2
-from agent.kernels.clearance import free_time_s, scan_points_m
-from drivers.measurement import Scan
+from agent.kernels.clearance import free_time_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,22 +32,17 @@ class ProtectiveField:
         self,
         params: ProtectiveFieldParams,
         footprint: NDArray[np.float64],
-        base_from_lidar: Pose2,
         deceleration_mps2: float,
     ) -> None:
         self._params = params
         self._footprint = footprint
-        self._base_from_lidar = base_from_lidar
         self._deceleration_mps2 = deceleration_mps2
         self._points_m = np.empty((0, 2))
         self.violated = False
 
-    def see(self, scan: Scan) -> None:
-        """Take the newest scan."""
-        mount = self._base_from_lidar
-        self._points_m = scan_points_m(
-            scan.angles_rad, scan.ranges_m, mount.x_m, mount.y_m, mount.yaw_rad
-        )
+    def see(self, points_m: NDArray[np.float64]) -> None:
+        """Take what the newest scan saw, in the base frame, shape ``(points, 2)``."""
+        self._points_m = points_m
 
     def limit(self, forward_mps: float, yaw_rate_radps: float, remaining_m: float) -> float:
         """Return the share in [0, 1] of a proposed twist that the field allows.

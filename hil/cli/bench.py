@@ -28,7 +28,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     )
     run.add_argument("case", choices=CASES)
     run.add_argument("--seed", type=int, default=1, help="of hall, slip and noise (default 1)")
-    run.add_argument("--times", type=int, default=2, help="how often to run it (default 2)")
+    run.add_argument("--times", type=_count, default=2, help="how often to run it (default 2)")
     run.add_argument("--json", action="store_true", help="print one JSON object")
     play = actions.add_parser("play", help="play a CARMEN log as wire bytes into the daemon")
     play.add_argument("log", type=Path, metavar="LOG", help="CARMEN log, plain or .gz")
@@ -157,6 +157,12 @@ def _show_playback(result: "PlaybackResult", error: "TrajectoryError | None") ->
             f"max {math.degrees(error.heading_rad.max):.2f} deg"
         )
     print(f"loop      {loop['cycles']} cycles, {loop['overruns']} deadlines missed")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"not a whole number from 1 up: {text}")
+    return int(text)
 
 
 VERB = Verb("bench", "run cases and recorded logs on the bench", _configure, _run)

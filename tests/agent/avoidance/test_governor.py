@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 
 from agent.avoidance.governor import COMMAND_LIFETIME_NS, Governor, MotionLimits, StopReason
 from agent.geometry.polygon import rectangle
-from agent.geometry.pose import Pose2
-from drivers.measurement import Scan
 from tests.reference.clearance_reference import clearance_m
 
 LIMITS = MotionLimits(speed_mps=1.5, yaw_rate_radps=1.5)
@@ -20,18 +18,9 @@ obstacle_lists = st.lists(st.tuples(coordinates, coordinates), max_size=10)
 twists = st.tuples(st.floats(-2.0, 2.0), st.floats(-2.0, 2.0))
 
 
-def scan_of(points: list[tuple[float, float]], stamp_ns: int = 0) -> Scan:
-    rays = sorted((math.atan2(y, x), math.hypot(x, y)) for x, y in points)
-    angles = np.array([a for a, _ in rays], np.float32)
-    ranges = np.array([r for _, r in rays], np.float32)
-    return Scan(
-        stamp_ns, stamp_ns, angles, ranges, np.zeros_like(angles), np.zeros(len(rays), "u1")
-    )
-
-
 def governor_seeing(points: list[tuple[float, float]]) -> Governor:
-    governor = Governor(LIMITS, FOOTPRINT, Pose2.identity())
-    governor.see(scan_of(points))
+    governor = Governor(LIMITS, FOOTPRINT)
+    governor.see(np.array(points, np.float64).reshape(-1, 2), 0)
     return governor
 
 
@@ -82,7 +71,7 @@ def test_a_command_that_is_no_number_means_stop(bad: float) -> None:
 
 
 def test_without_a_scan_nothing_moves() -> None:
-    verdict = Governor(LIMITS, FOOTPRINT, Pose2.identity()).govern(1.0, 0.0, 0.02, 0)
+    verdict = Governor(LIMITS, FOOTPRINT).govern(1.0, 0.0, 0.02, 0)
     assert verdict.command.is_stop
     assert verdict.reason is StopReason.NO_SCAN
 
