@@ -6,7 +6,7 @@ v2.x. A request is ``A5 command [length payload xor]``; an answer is a descripto
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, ClassVar, Literal
@@ -26,6 +26,7 @@ from drivers.driver import (
     PortSpec,
     Reply,
     Send,
+    Step,
     Wait,
 )
 from drivers.errors import DeviceFault
@@ -44,6 +45,7 @@ BITS_PER_BYTE = 10
 DESCRIPTOR = b"\xa5\x5a"
 DESCRIPTOR_BYTES = 7
 BATCH = 512
+MOST_QUESTIONS = 5
 EXPRESS_QUALITY = 47  # express capsules carry none; the maker's SDK reports this for a return
 S_AND_C_SERIES = 6  # high nibble of the model from which on the motor is set in rpm
 
@@ -325,6 +327,21 @@ def _parse_answer(answer: Answer, payload: bytes) -> Reply:
             return AccessoryBoard(bool(payload[0] & 1))
 
 
+def _agreed(command: Request, reply: type[Reply]) -> Generator[Step, Reply | None, Reply]:
+    """Ask until two answers in a row agree: answers carry no checksum, and what they say stays.
+
+    A sample time read wrong would put every later scan at a wrong time.
+    """
+    before: Reply | None = None
+    for _ in range(MOST_QUESTIONS):
+        yield Send(request(command))
+        answer = yield Expect(reply, 1.0, f"no answer to {command.name}")
+        if answer is not None and answer == before:
+            return answer
+        before = answer
+    raise DeviceFault(f"rplidar answers {command.name} differently each time: noise on the line")
+
+
 class Rplidar:
     """Slamtec RPLIDAR A, S and C series, standard and express scan."""
 
@@ -344,19 +361,17 @@ class Rplidar:
         """Stop what runs, read plate and health, spin up, and start the stream.
 
         Raises:
-            DeviceFault: The device reports an error.
+            DeviceFault: The device reports an error, or noise spoils its answers.
         """
         yield Send(request(Request.STOP))
         yield Wait(0.02)
         yield Flush()
-        yield Send(request(Request.GET_INFO))
-        info = yield Expect(Info, 1.0, "no answer to GET_INFO")
+        info = yield from _agreed(Request.GET_INFO, Info)
         yield Send(request(Request.GET_HEALTH))
         health = yield Expect(Health, 1.0, "no answer to GET_HEALTH")
         if isinstance(health, Health) and health.status == 2:
             raise DeviceFault(f"rplidar reports error {health.error:#06x}, protection stop")
-        yield Send(request(Request.GET_SAMPLERATE))
-        rate = yield Expect(SampleRate, 1.0, "no answer to GET_SAMPLERATE")
+        rate = yield from _agreed(Request.GET_SAMPLERATE, SampleRate)
         if isinstance(info, Info):
             yield from self._start_motor(info.model)
         express = self._options.mode == "express"

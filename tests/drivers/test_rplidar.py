@@ -271,11 +271,38 @@ def test_the_handshake_stops_first_and_flushes():
 def test_stopping_undoes_what_starting_did(replies, motor, motor_off):
     driver = Rplidar(RplidarOptions())
     sent = [frame.hex() for frame in play(driver.start(), A1_REPLIES | replies)]
-    assert sent[:4] == ["a525", "a550", "a552", "a559"]
+    assert sent[:6] == ["a525", "a550", "a550", "a552", "a559", "a559"]
     assert sent[-2] == motor
     assert sent[-1] == "a58205000000000022"
     stopped = [frame.hex() for frame in play(driver.stop(), {})]
     assert stopped == ["a525", *([motor_off] if motor_off else [])]
+
+
+class Noisy(dict):
+    """Answers of which the given sample rates are what the line made of the first ones."""
+
+    def __init__(self, *express_us: int) -> None:
+        super().__init__(A1_REPLIES)
+        self._rates = list(express_us)
+
+    def get(self, reply, default=None):
+        if reply is SampleRate and self._rates:
+            return SampleRate(500, self._rates.pop(0))
+        return super().get(reply, default)
+
+
+def test_an_answer_spoilt_by_noise_is_asked_for_again():
+    driver = Rplidar(RplidarOptions())
+    good_us = A1_REPLIES[SampleRate].express_us
+    sent = play(driver.start(), Noisy(64_250, good_us, 506))
+    assert sent.count(bytes.fromhex("a559")) == 5
+    scan = scans_of(driver.codec, EXPRESS + b"".join(capsules(60)))[0]
+    assert scan.offsets_s.max() == pytest.approx((scan.offsets_s.size - 1) * good_us * 1e-6)
+
+
+def test_a_line_on_which_no_two_answers_agree_is_a_fault():
+    with pytest.raises(DeviceFault, match="GET_SAMPLERATE differently each time"):
+        play(Rplidar(RplidarOptions()).start(), Noisy(1, 2, 3, 4, 5))
 
 
 def test_standard_mode_asks_for_a_standard_scan():
