@@ -14,12 +14,14 @@ class PoseEstimate:
 
     Attributes:
         stamp_ns: Monotonic time that the pose refers to.
-        map_from_base: The pose.
+        map_from_base: The most likely pose; the middle of the map while nothing is known.
         covariance: Shape ``(3, 3)`` over x, y (m) and yaw (rad), in the map frame, read-only.
-        score: Share in [0, 1] of the usable rays of the newest scan that end within 0.10 m of an
-            occupied cell of the map.
+        score: How far the pose is to be believed, in [0, 1]: the share of rays of the newest scan
+            that the map explains, out of those that it ought to explain (a ray that a person cuts
+            short is not one), times the probability that no other place explains them better.
         localized: Whether the pose may be used to drive.
         reason: Why it may not, empty when it may.
+        warning: What is odd although it may, empty when nothing is.
     """
 
     stamp_ns: int
@@ -28,3 +30,4 @@ class PoseEstimate:
     score: float
     localized: bool
     reason: str = ""
+    warning: str = ""

@@ -1,70 +1,243 @@
-"""Whether the pose may be used to drive, with hysteresis."""
+"""Whether the pose may be used to drive, and why not: with hysteresis, and with a meaning.
 
+What tells a wrong pose from a crowd is the share of rays that go *through* what the map says is
+solid. People and pallets shorten rays, they never lengthen them, so on a right pose the share stays
+near zero however few rays still hit the map. It is summed up as Page's cumulative sum ("Continuous
+Inspection Schemes", Biometrika 41, 1954): one scan far beyond the usual is enough, and a little
+too much again and again is enough as well.
+"""
+
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
 from annotated_types import Ge, Gt, Le
+
+from agent.localization.hypotheses import Hypothesis
+from agent.localization.scan_matcher import Evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthParams:
-    """When localization counts as lost, and when as found again.
+    """When localization counts as lost, and when as found.
 
     Attributes:
-        lost_below: Score below which a scan speaks against the pose.
-        found_above: Score above which a scan speaks for it.
-        lost_after_scans: Scans in a row against the pose until it is lost.
-        found_after_scans: Scans in a row for the pose until it is found.
-        scan_timeout_s: Longest time without a usable scan.
+        through_usual: Share of rays through the map that is no cause for doubt.
+        through_grave: Share that makes a pose lost at once; the doubt of a scan grows linearly from
+            0 at the usual share to 1 here, and a sum of 1 is lost.
+        strong_hits: Least share of hits of a scan that proves a place by itself.
+        strong_through: Most rays through the map of such a scan.
+        fair_hits: Least share of hits of a scan that supports a pose somebody stated, or one that
+            was followed for a while.
+        fair_through: Most rays through the map of such a scan.
+        fair_scans: Scans in a row that must support a stated pose.
+        fair_spots: Spots in a row, apart from one another, that must support a pose found by search
+            if no scan proves it.
+        certain: Probability among all hypotheses that the best needs to be found.
+        uncertain: Probability below which it is lost again.
+        position_limit_m: Standard deviation of the position beyond which the pose is lost.
+        heading_limit_rad: The same for the heading.
+        slip_surprise: Squared Mahalanobis distance between odometry and scan that is reported.
+        strange: Share of rays that hit nothing on the map from which on that is reported.
+        warning_s: How long a warning stays after its cause.
+        blind_scans: Scans in a row with too few rays after which the lidar counts as covered.
+        scan_timeout_s: Longest time without a scan.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
-    lost_below: Annotated[float, Ge(0), Le(1)] = 0.40
-    found_above: Annotated[float, Ge(0), Le(1)] = 0.50
-    lost_after_scans: Annotated[int, Ge(1)] = 10
-    found_after_scans: Annotated[int, Ge(1)] = 3
+    through_usual: Annotated[float, Ge(0), Le(1)] = 0.06
+    through_grave: Annotated[float, Ge(0), Le(1)] = 0.30
+    strong_hits: Annotated[float, Ge(0), Le(1)] = 0.80
+    strong_through: Annotated[float, Ge(0), Le(1)] = 0.03
+    fair_hits: Annotated[float, Ge(0), Le(1)] = 0.40
+    fair_through: Annotated[float, Ge(0), Le(1)] = 0.05
+    fair_scans: Annotated[int, Ge(1)] = 3
+    fair_spots: Annotated[int, Ge(1)] = 4
+    certain: Annotated[float, Gt(0), Le(1)] = 0.99
+    uncertain: Annotated[float, Ge(0), Le(1)] = 0.90
+    position_limit_m: Annotated[float, Gt(0)] = 0.5
+    heading_limit_rad: Annotated[float, Gt(0)] = 0.2
+    slip_surprise: Annotated[float, Gt(0)] = 40.0
+    strange: Annotated[float, Gt(0), Le(1)] = 0.40
+    warning_s: Annotated[float, Gt(0)] = 3.0
+    blind_scans: Annotated[int, Ge(1)] = 2
     scan_timeout_s: Annotated[float, Gt(0)] = 1.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What health is judged by after a scan.
+
+    Attributes:
+        best: The most likely hypothesis, ``None`` if there is none.
+        rivals: How many others there are.
+        certainty: Probability of the best among all.
+        spots: How many spots, apart from one another, the hypotheses have been compared on.
+    """
+
+    best: Hypothesis | None
+    rivals: int
+    certainty: float
+    spots: int
+
+
 class LocalizationHealth:
-    """Watches the score of the scans."""
+    """Judges the pose after every scan."""
 
     def __init__(self, params: HealthParams) -> None:
         self._params = params
-        self.restart()
+        self.restart(stated=False)
 
-    def restart(self) -> None:
-        """Forget everything: the pose was set anew and has to prove itself."""
+    def restart(self, *, stated: bool) -> None:
+        """Forget everything: there is a new pose, or none, and it has to prove itself.
+
+        Args:
+            stated: Whether somebody said where the robot is.
+        """
+        self._stated = stated
         self._found = False
-        self._against = 0
-        self._in_favour = 0
+        self._doubt = 0.0
+        self._fair_scans = 0
+        self._fair_spots: set[int] = set()
+        self._blind = 0
         self._score = 0.0
+        self._verdict = "no scan has been compared with the map yet"
         self._newest_scan_ns: int | None = None
+        self._warning, self._warned_ns = "", 0
+
+    @property
+    def found(self) -> bool:
+        """Whether the pose has proved itself and nothing speaks against it."""
+        return self._found
 
     @property
     def score(self) -> float:
-        """Score of the newest scan, 0 before the first."""
+        """See :class:`agent.localization.estimate.PoseEstimate`."""
         return self._score
 
-    def observe(self, score: float, stamp_ns: int) -> None:
-        """Take the score of a scan."""
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it is worth asking if the robot might be somewhere else."""
+        return not self._found or self._doubt >= 0.2 or self._fair_scans == 0
+
+    def is_proof(self, evidence: Evidence) -> bool:
+        """Return whether a scan proves a place by itself."""
         p = self._params
-        self._score, self._newest_scan_ns = score, stamp_ns
-        self._against = self._against + 1 if score < p.lost_below else 0
-        self._in_favour = self._in_favour + 1 if score >= p.found_above else 0
-        if self._against >= p.lost_after_scans:
-            self._found = False
-        elif self._in_favour >= p.found_after_scans:
-            self._found = True
+        return evidence.hits >= p.strong_hits and evidence.through <= p.strong_through
+
+    def observe_blindness(self, stamp_ns: int, usable: int) -> None:
+        """Take a scan with too few rays to compare."""
+        self._blind += 1
+        self._newest_scan_ns = stamp_ns
+        if self._blind >= self._params.blind_scans:
+            self._lose(f"the lidar is covered or blind: {usable} usable rays")
+
+    def observe(self, stamp_ns: int, situation: Situation) -> None:
+        """Judge the pose by the newest scan."""
+        self._newest_scan_ns = stamp_ns
+        self._blind = 0
+        best = situation.best
+        if best is None:
+            self._score, self._verdict = 0.0, "searching the whole map"
+            return
+        p, evidence = self._params, best.evidence
+        explained = evidence.hits + evidence.through
+        self._score = situation.certainty * (evidence.hits / explained if explained else 0.0)
+        self._weigh(evidence, situation.spots)
+        self._warn(stamp_ns, best)
+        if against := self._objection(situation, best):
+            self._lose(against)
+        elif self._is_proved(situation, evidence):
+            self._found, self._verdict = True, ""
+        elif not self._found:
+            self._verdict = (
+                f"{evidence.hits:.0%} of the rays fit the map, too few to be sure"
+                if situation.certainty >= p.certain
+                else _ambiguity(situation)
+            )
 
     def reason(self, now_ns: int) -> str:
         """Return why the pose may not be used to drive, empty when it may."""
-        if self._newest_scan_ns is None:
-            return "no scan has been compared with the map yet"
-        age_s = (now_ns - self._newest_scan_ns) * 1e-9
-        if age_s > self._params.scan_timeout_s:
-            return f"no usable scan for {age_s:.1f} s"
-        if not self._found:
-            return f"the scan fits the map by {self._score:.0%} only"
+        if self._newest_scan_ns is not None:
+            age_s = (now_ns - self._newest_scan_ns) * 1e-9
+            if age_s > self._params.scan_timeout_s:
+                return f"no usable scan for {age_s:.1f} s"
+        return self._verdict
+
+    def warning(self, now_ns: int) -> str:
+        """Return what is odd although the pose may be used, empty when nothing is."""
+        age_s = (now_ns - self._warned_ns) * 1e-9
+        return self._warning if self._warning and age_s <= self._params.warning_s else ""
+
+    def _weigh(self, evidence: Evidence, spot: int) -> None:
+        """Sum up doubt and support."""
+        p = self._params
+        excess = (evidence.through - p.through_usual) / (p.through_grave - p.through_usual)
+        if excess > 0.0:
+            self._doubt += excess
+        elif evidence.hits >= p.fair_hits:
+            self._doubt *= 0.5
+        if evidence.hits >= p.fair_hits and evidence.through <= p.fair_through:
+            self._fair_scans += 1
+            self._fair_spots.add(spot)
+        else:
+            self._fair_scans = 0
+            self._fair_spots.clear()
+
+    def _objection(self, situation: Situation, best: Hypothesis) -> str:
+        p = self._params
+        position_m, heading_rad = stddevs(best)
+        if self._doubt >= 1.0:
+            return (
+                f"{best.evidence.through:.0%} of the rays go through walls of the map: "
+                "this is another place, or the map is of another one"
+            )
+        if position_m > p.position_limit_m:
+            return f"the position is known to {position_m:.1f} m only: nothing in sight fixes it"
+        if heading_rad > p.heading_limit_rad:
+            return f"the heading is known to {math.degrees(heading_rad):.0f} degrees only"
+        if self._found and situation.certainty < p.uncertain:
+            return _ambiguity(situation)
         return ""
+
+    def _is_proved(self, situation: Situation, evidence: Evidence) -> bool:
+        p = self._params
+        if situation.certainty < p.certain:
+            return False
+        return (
+            self.is_proof(evidence)
+            or (self._stated and self._fair_scans >= p.fair_scans)
+            or len(self._fair_spots) >= p.fair_spots
+        )
+
+    def _lose(self, verdict: str) -> None:
+        self._found = self._stated = False
+        self._doubt = min(self._doubt, 1.0)
+        self._fair_spots.clear()
+        self._verdict = verdict
+
+    def _warn(self, stamp_ns: int, best: Hypothesis) -> None:
+        p, evidence = self._params, best.evidence
+        strange = evidence.short + evidence.through
+        if best.match.surprise > p.slip_surprise:
+            warning = "the wheels disagree with the lidar: they slip, or the robot was moved"
+        elif strange >= p.strange:
+            warning = f"{strange:.0%} of the scan is not on the map: a crowd, or a changed hall"
+        elif self._doubt >= 0.2:
+            warning = f"{evidence.through:.0%} of the rays go through walls of the map"
+        else:
+            return
+        self._warning, self._warned_ns = warning, stamp_ns
+
+
+def stddevs(hypothesis: Hypothesis) -> tuple[float, float]:
+    """Return the standard deviation of the position along its worst direction, and of heading."""
+    covariance = hypothesis.belief.covariance
+    position = float(np.sqrt(np.linalg.eigvalsh(covariance[:2, :2])[-1]))
+    return position, math.sqrt(float(covariance[2, 2]))
+
+
+def _ambiguity(situation: Situation) -> str:
+    return f"{situation.rivals + 1} places fit what the lidar sees"

@@ -1,5 +1,32 @@
-"""Localization: odometry and scans in, a pose on the map out."""
+"""Localization: odometry and scans in, a pose on the map out.
 
+The estimator is a bank of hypotheses, each a Gaussian over the pose that is followed by itself:
+
+1. **Predict** with the odometry; the noise is a random walk (:mod:`.motion_model`).
+2. **Match**: a lattice of poses around the prediction, as wide as the prediction is unsure, is
+   correlated with the scan (Olson, ICRA 2009); from its peaks Gauss-Newton descends on the distance
+   field of the map (Fitzgibbon, "Robust registration of 2D and 3D point sets", Image and Vision
+   Computing 21, 2003) below the cell, with Geman and McClure's kernel, which tightens from step to
+   step, so that people, forklifts and moved pallets lose their pull (Black, Rangarajan, IJCV 19,
+   1996). The odometry is a prior with Student's tails: along a bare corridor, where the curvature
+   of the scan is nil, it keeps the pose; where the scan is clear it overrules slipping wheels. The
+   curvature at the end is the covariance (:mod:`.scan_matcher`, :mod:`agent.kernels.registration`).
+3. **Weigh**: every ray is a hit, short of the map or *through* it, a beam model in the sense of
+   Thrun, Burgard, Fox, "Probabilistic Robotics", section 6.3, with the likelihood field for hits
+   (:mod:`agent.kernels.visibility`). Likelihoods are tempered, as neighbouring rays are not
+   independent, and scans of one spot count once.
+4. **Doubt**: where the scan fits worse than it should, the surroundings are searched for the place
+   that slipping wheels have missed; where it goes on to, the whole map is, by branch and bound
+   (Hess, Kohler, Rapp, Andor, ICRA 2016; :mod:`.pose_search`), a slice per tick. What is found
+   joins the bank and competes (Jensfelt, Kristensen, 2001; :mod:`.hypotheses`).
+5. **Judge**: the pose may be used while its probability among all hypotheses is high, the rays do
+   not contradict the map, and its covariance is small (:mod:`.health`).
+
+There is no randomness in it: the same inputs give the same poses, bit for bit.
+"""
+
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
@@ -9,40 +36,78 @@ from numpy.typing import NDArray
 
 from agent.errors import MapError
 from agent.geometry.pose import Pose2
-from agent.localization.deskew import deskew
 from agent.localization.estimate import PoseEstimate
-from agent.localization.health import HealthParams, LocalizationHealth
-from agent.localization.motion_model import MotionParams, OdometryMotionModel
+from agent.localization.health import HealthParams, LocalizationHealth, Situation
+from agent.localization.hypotheses import BankParams, Hypothesis, HypothesisBank, hypothesis
+from agent.localization.motion_model import Belief, MotionParams, predict
 from agent.localization.odometry_history import Intake, OdometryHistory
-from agent.localization.particle_filter import FilterParams, ParticleFilter, Spread
+from agent.localization.place import FieldParams, Place
+from agent.localization.pose_search import PoseSearch, SearchParams, Window
 from agent.localization.scan_matcher import MatcherParams, ScanMatcher
-from agent.localization.sensor_model import LikelihoodFieldModel, SensorParams
-from agent.mapping.likelihood_field import LikelihoodField
-from agent.mapping.occupancy_grid import OccupancyGrid
+from agent.localization.sweep import Sweep, SweepAssembly
 from drivers.measurement import Odometry, Scan
 
-SCORE_TOLERANCE_M = 0.10  # part of the definition of PoseEstimate.score
-USUAL_SCORE_GAIN = 0.1  # weight of the newest update in the running mean of the score
+
+# How well a search of the whole map knows a place: squares of 0.1 m, headings of 2 degrees.
+SEARCHED = np.diag(np.square([0.1, 0.1, 0.03]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SlipParams:
-    """What to do when a scan suddenly fits worse: wheels slip, and odometry has long tails.
+class Spread:
+    """Standard deviations of a pose that somebody states."""
 
-    The motion model stays narrow, so that the particles keep the way along a bare corridor, and a
-    wider cloud is tried only when the scan asks for it, and kept only when it explains the scan.
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    position_m: Annotated[float, Ge(0), Le(10)] = 0.5
+    yaw_rad: Annotated[float, Ge(0), Le(3.15)] = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LidarLimits:
+    """Which rays of a scan are used.
 
     Attributes:
-        score_drop: Drop of the score below its running mean that makes a slip suspected.
-        score_gain: Gain of the score that proves it.
-        spread: How far the cloud is scattered.
+        min_range_m: Shorter returns are the robot itself, or something on the lens.
+        max_range_m: Longer returns are not trusted.
+        most_rays: More returns of a scan are thinned out evenly.
+        least_rays: A scan with fewer is blind.
+        least_share: So is one with a smaller share of its rays.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
-    score_drop: Annotated[float, Gt(0), Le(1)] = 0.15
-    score_gain: Annotated[float, Gt(0), Le(1)] = 0.15
-    spread: Spread = field(default_factory=lambda: Spread(position_m=0.3, yaw_rad=0.15))
+    min_range_m: Annotated[float, Ge(0)] = 0.15
+    max_range_m: Annotated[float, Gt(0), Le(200)] = 30.0
+    most_rays: Annotated[int, Ge(30)] = 360
+    least_rays: Annotated[int, Ge(3)] = 20
+    least_share: Annotated[float, Ge(0), Le(1)] = 0.08
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubtParams:
+    """When and where else to look.
+
+    Attributes:
+        through: Share of rays through the map that makes a slip of the wheels suspected. A mere lack
+            of hits does not, since people do that.
+        slip_radius_m: How far a slip is looked for.
+        slip_turn_rad: The same in heading.
+        again_m: Way after which the whole map is searched again, while there is doubt.
+        again_rad: The same for turning.
+        again_s: Time after which it is searched again, as people walk away.
+        kidnap_log_odds: How unlikely it is, before a look, that a robot which was sure of its place
+            has been carried elsewhere.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    through: Annotated[float, Ge(0), Le(1)] = 0.04
+    slip_radius_m: Annotated[float, Gt(0), Le(5)] = 1.0
+    slip_turn_rad: Annotated[float, Gt(0), Le(math.pi)] = 0.5
+    again_m: Annotated[float, Gt(0)] = 0.5
+    again_rad: Annotated[float, Gt(0)] = 0.5
+    again_s: Annotated[float, Gt(0)] = 5.0
+    kidnap_log_odds: Annotated[float, Ge(0)] = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,34 +115,32 @@ class LocalizationParams:
     """All parameters of localization, one group per stage.
 
     Attributes:
+        lidar: Which rays are used.
+        map: Fields that are computed from the map.
         motion: Noise of the odometry.
-        sensor: What a scan says about a pose.
-        filter: Size of the particle cloud.
-        matcher: Refinement of the pose.
+        matcher: Search and descent around the prediction.
+        search: Search of the whole map.
+        bank: Competition of hypotheses.
+        doubt: When and where else to look.
         health: When the pose counts as lost.
-        slip: What to do when the odometry was wrong.
-        start: How well the start pose is known.
-        update_distance_m: Way after which the next scan updates the filter. Standing still does
-            not: the same scan again and again would only wear the particles down.
-        update_turn_rad: The same for turning.
-        settle_scans: Scans after the start or a reset that update the filter even at rest, to draw
-            the cloud together.
-        min_returns: Fewer usable rays make a scan that is ignored.
+        start: How well a stated pose is known.
+        map_error_m: Error of the map that no scan averages out, part of every covariance.
+        map_error_rad: The same in heading.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
+    lidar: LidarLimits = field(default_factory=LidarLimits)
+    map: FieldParams = field(default_factory=FieldParams)
     motion: MotionParams = field(default_factory=MotionParams)
-    sensor: SensorParams = field(default_factory=SensorParams)
-    filter: FilterParams = field(default_factory=FilterParams)
     matcher: MatcherParams = field(default_factory=MatcherParams)
+    search: SearchParams = field(default_factory=SearchParams)
+    bank: BankParams = field(default_factory=BankParams)
+    doubt: DoubtParams = field(default_factory=DoubtParams)
     health: HealthParams = field(default_factory=HealthParams)
-    slip: SlipParams = field(default_factory=SlipParams)
     start: Spread = field(default_factory=Spread)
-    update_distance_m: Annotated[float, Gt(0)] = 0.05
-    update_turn_rad: Annotated[float, Gt(0)] = 0.03
-    settle_scans: Annotated[int, Ge(1)] = 10
-    min_returns: Annotated[int, Ge(3)] = 20
+    map_error_m: Annotated[float, Ge(0)] = 0.02
+    map_error_rad: Annotated[float, Ge(0)] = 0.005
 
 
 @dataclass(slots=True)
@@ -85,84 +148,84 @@ class LocalizerCounters:
     """What happened to the inputs since the start.
 
     Attributes:
-        scans_used: Scans compared with the map.
-        scans_sparse: Scans with too few usable rays.
-        scans_out_of_order: Scans not newer than the one before.
+        scans_used: Scans, or sweeps of several lidars, compared with the map.
+        scans_blind: Those with too few usable rays.
+        scans_out_of_order: Scans of a lidar not newer than its last.
         scans_without_odometry: Scans of a moment that no odometry covers.
-        updates: Scans that moved the particles.
-        resamplings: Updates after which the fittest particles replaced the rest.
-        slips: Updates in which the odometry proved wrong and a wider cloud right.
+        slips: Times the wheels proved wrong and a place nearby right.
+        searches: Searches of the whole map that came to their end.
         odometry_out_of_order: Samples not newer than the one before.
         odometry_invalid: Samples with a number that is not finite.
         odometry_jumps: Restarts of the base's odometry, taken out.
     """
 
     scans_used: int = 0
-    scans_sparse: int = 0
+    scans_blind: int = 0
     scans_out_of_order: int = 0
     scans_without_odometry: int = 0
-    updates: int = 0
-    resamplings: int = 0
     slips: int = 0
+    searches: int = 0
     odometry_out_of_order: int = 0
     odometry_invalid: int = 0
     odometry_jumps: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Match:
-    """Where a scan fits the map, how sure the particles are of it, and how well it fits."""
+@dataclass(slots=True, eq=False)
+class Inquiry:
+    """A search of the whole map under way, for the scan it was begun with.
 
-    grid_from_base: Pose2
-    covariance: NDArray[np.float64]
-    score: float
+    Attributes:
+        search: The search itself.
+        odom_from_base: Where the base was then.
+    """
+
+    search: PoseSearch
+    odom_from_base: Pose2
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """When and where the whole map was last searched for."""
+
+    stamp_ns: int
+    odom_from_base: Pose2
 
 
 class Localizer:
-    """Keeps the pose of the base on a map.
-
-    A particle filter on a likelihood field follows the robot; Gauss-Newton on the same field takes
-    its mean to the last centimetre. The same inputs and the same seed give the same poses, bit for
-    bit.
-    """
+    """Keeps the pose of the base on a map; the module says how."""
 
     def __init__(
         self,
-        grid: OccupancyGrid,
+        place: Place,
         params: LocalizationParams,
-        base_from_lidar: Pose2,
-        start: Pose2,
-        rng: np.random.Generator,
+        lidars: Mapping[str, Pose2],
+        start: Pose2 | None,
     ) -> None:
-        """Start at a pose.
+        """Start at a pose, or anywhere.
 
         Args:
-            grid: The map.
+            place: The map.
             params: Parameters of all stages.
-            base_from_lidar: Where the lidar is mounted.
-            start: ``map_from_base``, known as well as ``params.start`` says.
-            rng: Source of all randomness.
+            lidars: Name of each lidar and where it is mounted, ``base_from_lidar``.
+            start: ``map_from_base``, known as well as ``params.start`` says; ``None`` if unknown.
 
         Raises:
-            MapError: Nothing on the map is occupied, or the start lies outside it.
+            MapError: The start lies outside the map.
         """
-        likelihood_field = LikelihoodField.from_grid(grid, params.sensor.field_limit_m)
-        self._grid = grid
         self._params = params
-        self._base_from_lidar = base_from_lidar
-        self._filter = ParticleFilter(
-            params.filter,
-            OdometryMotionModel(params.motion),
-            LikelihoodFieldModel(likelihood_field, params.sensor),
-            rng,
-        )
-        self._matcher = ScanMatcher(likelihood_field, params.matcher)
-        self._health = LocalizationHealth(params.health)
+        limits = params.lidar
+        self._sweeps = SweepAssembly(lidars, limits.min_range_m, limits.max_range_m)
+        self._newest_scan_ns: dict[str, int] = {}
+        self._points_m = np.empty((0, 2))
         self._history = OdometryHistory()
-        self._newest_scan_ns: int | None = None
-        self._scan_pose: Pose2 | None = None
+        self._bank = HypothesisBank(params.bank)
+        self._health = LocalizationHealth(params.health)
         self.counters = LocalizerCounters()
-        self.reset(start, params.start)
+        self._settle_on(place)
+        if start is None:
+            self.relocalize()
+        else:
+            self.reset(start, params.start)
 
     def reset(self, pose: Pose2, stddev: Spread) -> None:
         """Start over at a pose that somebody states.
@@ -174,18 +237,35 @@ class Localizer:
         Raises:
             MapError: The pose lies outside the map.
         """
-        if not self._grid.contains(pose.x_m, pose.y_m):
+        if not self._place.grid.contains(pose.x_m, pose.y_m):
             raise MapError(f"the pose ({pose.x_m:.2f}, {pose.y_m:.2f}) lies outside the map")
-        self._filter.spread(self._grid.map_from_grid.inverse() @ pose, stddev)
-        self._health.restart()
-        self._map_from_base = pose
-        self._covariance = np.diag(
-            np.square([stddev.position_m, stddev.position_m, stddev.yaw_rad])
-        )
-        newest = self._history.newest()
-        self._odom_from_base = newest[1] if newest else None
-        self._unsettled_scans = self._params.settle_scans
-        self._usual_score = 0.0
+        variances = np.square([stddev.position_m, stddev.position_m, stddev.yaw_rad])
+        grid_from_base = self._place.grid.map_from_grid.inverse() @ pose
+        self._forget(stated=True)
+        self._stated = Belief(grid_from_base, np.diag(variances + 1e-6))
+
+    def relocalize(self) -> None:
+        """Forget the pose and search the whole map for it."""
+        self._forget(stated=False)
+
+    def change_map(self, place: Place, pose: Pose2, stddev: Spread) -> None:
+        """Go on in another hall.
+
+        Args:
+            place: Its map.
+            pose: ``map_from_base`` there.
+            stddev: How well it is known.
+
+        Raises:
+            MapError: The pose lies outside that map.
+        """
+        before = self._place
+        self._settle_on(place)
+        try:
+            self.reset(pose, stddev)
+        except MapError:
+            self._settle_on(before)
+            raise
 
     def add_odometry(self, odometry: Odometry) -> None:
         """Take a sample of odometry; what cannot be used is counted."""
@@ -202,47 +282,57 @@ class Localizer:
         if self._odom_from_base is None and newest is not None:
             self._odom_from_base = newest[1]
 
-    def add_scan(self, scan: Scan) -> bool:
-        """Compare a scan with the map, and follow it if the base has moved.
+    def add_scan(self, lidar: str, scan: Scan) -> bool:
+        """Take a scan, and compare it with the map once all lidars have given theirs.
+
+        Args:
+            lidar: Which one it comes from.
+            scan: The scan.
 
         Returns:
-            Whether the scan was used; why it was not is counted.
+            Whether the pose was compared with the map; what could not be used is counted.
         """
-        if self._newest_scan_ns is not None and scan.stamp_ns <= self._newest_scan_ns:
+        if scan.stamp_ns <= self._newest_scan_ns.get(lidar, scan.stamp_ns - 1):
             self.counters.scans_out_of_order += 1
             return False
-        odom_from_base = self._history.at(scan.stamp_ns)
-        if odom_from_base is None or self._odom_from_base is None:
+        if self._history.at(scan.stamp_ns) is None:
             self.counters.scans_without_odometry += 1
             return False
-        points_m = deskew(
-            scan,
-            self._history,
-            self._base_from_lidar,
-            min_range_m=self._params.sensor.min_range_m,
-            max_range_m=self._params.sensor.max_range_m,
-        )
-        if len(points_m) < self._params.min_returns:
-            self.counters.scans_sparse += 1
+        self._newest_scan_ns[lidar] = scan.stamp_ns
+        sweep = self._sweeps.add(lidar, scan, self._history)
+        if sweep is None:
             return False
-        self._newest_scan_ns = scan.stamp_ns
+        limits, usable = self._params.lidar, len(sweep.points_m)
+        if usable < max(limits.least_rays, limits.least_share * sweep.rays):
+            self.counters.scans_blind += 1
+            self._health.observe_blindness(sweep.stamp_ns, usable)
+            return False
         self.counters.scans_used += 1
-        before_from_after = self._odom_from_base.inverse() @ odom_from_base
-        if self._unsettled_scans > 0 or self._has_moved(before_from_after):
-            self._update(before_from_after, points_m)
-            self._odom_from_base = odom_from_base
-        map_from_base = self._map_from_base @ self._odom_from_base.inverse() @ odom_from_base
-        self._scan_pose = map_from_base
-        score = self._matcher.agreement(self._on_grid(map_from_base), points_m, SCORE_TOLERANCE_M)
-        self._health.observe(score, scan.stamp_ns)
+        self._compare(sweep)
         return True
+
+    def advance(self) -> None:
+        """Do a slice of the search of the whole map, if one is under way; once per tick."""
+        inquiry = self._inquiry
+        if inquiry is not None and inquiry.search.advance():
+            self._inquiry = None
+            self.counters.searches += 1
+            self._answer(inquiry)
+
+    @property
+    def searching(self) -> bool:
+        """Whether a search of the whole map is under way."""
+        return self._inquiry is not None
+
+    @property
+    def hypotheses(self) -> int:
+        """How many places the robot may be at."""
+        return len(self._bank)
 
     @property
     def fix(self) -> tuple[int, Pose2] | None:
-        """Stamp of the newest scan that was used, and ``map_from_base`` at that moment."""
-        if self._newest_scan_ns is None or self._scan_pose is None:
-            return None
-        return self._newest_scan_ns, self._scan_pose
+        """Stamp of the newest scan that was compared, and ``map_from_base`` at that moment."""
+        return self._fix
 
     def estimate(self, now_ns: int) -> PoseEstimate | None:
         """Return the pose at the newest odometry, ``None`` before the first.
@@ -254,56 +344,166 @@ class Localizer:
         if newest is None or self._odom_from_base is None:
             return None
         stamp_ns, odom_from_base = newest
-        map_from_odom = self._map_from_base @ self._odom_from_base.inverse()
+        motion = self._odom_from_base.inverse() @ odom_from_base
+        belief = predict(self._belief(), motion, self._params.motion)
         reason = self._health.reason(now_ns)
-        covariance = self._covariance.copy()
-        covariance.setflags(write=False)
         return PoseEstimate(
             stamp_ns=stamp_ns,
-            map_from_base=map_from_odom @ odom_from_base,
-            covariance=covariance,
+            map_from_base=self._place.grid.map_from_grid @ belief.pose,
+            covariance=self._reported(belief.covariance),
             score=self._health.score,
             localized=not reason,
             reason=reason,
+            warning="" if reason else self._health.warning(now_ns),
         )
 
-    def _update(self, before_from_after: Pose2, points_m: NDArray[np.float64]) -> None:
-        self._filter.predict(before_from_after)
-        match = self._match(points_m)
-        if match.score < self._usual_score - self._params.slip.score_drop:
-            match = self._suspect_slip(match, points_m)
-        self._usual_score += USUAL_SCORE_GAIN * (match.score - self._usual_score)
-        self._map_from_base = self._grid.map_from_grid @ match.grid_from_base
-        self._covariance = rotate(match.covariance, self._grid.map_from_grid.yaw_rad)
-        self.counters.resamplings += self._filter.resample()
-        self.counters.updates += 1
-        self._unsettled_scans = max(0, self._unsettled_scans - 1)
+    def _settle_on(self, place: Place) -> None:
+        self._place = place
+        self._matcher = ScanMatcher(place, self._params.matcher, self._params.motion.tail)
 
-    def _match(self, points_m: NDArray[np.float64]) -> Match:
-        self._filter.weigh(points_m)
-        cluster = self._filter.cluster()
-        refined = self._matcher.refine(cluster.mean, cluster.covariance, points_m)
-        score = self._matcher.agreement(refined, points_m, SCORE_TOLERANCE_M)
-        return Match(refined, cluster.covariance, score)
+    def _forget(self, *, stated: bool) -> None:
+        newest = self._history.newest()
+        self._odom_from_base = newest[1] if newest else None
+        self._stated: Belief | None = None
+        self._inquiry: Inquiry | None = None
+        self._look: Look | None = None
+        self._fix: tuple[int, Pose2] | None = None
+        self._bank.restart(())
+        self._health.restart(stated=stated)
 
-    def _suspect_slip(self, before: Match, points_m: NDArray[np.float64]) -> Match:
-        cloud = self._filter.snapshot()
-        self._filter.scatter(self._params.slip.spread)
-        after = self._match(points_m)
-        if after.score < before.score + self._params.slip.score_gain:
-            self._filter.restore(cloud)
-            return before
-        self.counters.slips += 1
-        return after
+    def _belief(self) -> Belief:
+        """Return the best guess at the newest scan: a hypothesis, a stated pose, or the map."""
+        best = self._bank.best
+        if best is not None:
+            return best.belief
+        if self._stated is not None:
+            return self._stated
+        grid = self._place.grid
+        length_m, width_m = grid.columns * grid.resolution_m, grid.rows * grid.resolution_m
+        variances = np.array([length_m**2, width_m**2, math.tau**2]) / 12.0  # uniform
+        return Belief(Pose2(length_m / 2, width_m / 2, 0.0), np.diag(variances))
 
-    def _has_moved(self, before_from_after: Pose2) -> bool:
+    def _reported(self, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a covariance in the map frame, with the error of the map."""
+        p = self._params
+        reported = rotate(covariance, self._place.grid.map_from_grid.yaw_rad)
+        reported += np.diag(np.square([p.map_error_m, p.map_error_m, p.map_error_rad]))
+        reported.setflags(write=False)
+        return reported
+
+    def _compare(self, sweep: Sweep) -> None:
+        """Follow all hypotheses with a scan, look around if it fits badly, and judge."""
+        self._points_m = points_m = _thinned(sweep.points_m, self._params.lidar.most_rays)
+        before = self._odom_from_base or sweep.odom_from_base
+        motion = before.inverse() @ sweep.odom_from_base
+        self._odom_from_base = sweep.odom_from_base
+        if self._stated is not None:
+            stated = predict(self._stated, motion, self._params.motion)
+            self._stated = None
+            self._bank.restart(self._begin(stated, points_m))
+        else:
+            self._bank.predict(motion, self._params.motion)
+            self._follow(points_m)
+        best = self._bank.best
+        if best is not None:
+            self._fix = (sweep.stamp_ns, self._place.grid.map_from_grid @ best.belief.pose)
+        was_found = self._health.found
+        self._health.observe(
+            sweep.stamp_ns,
+            Situation(
+                best=best,
+                rivals=max(0, len(self._bank) - 1),
+                certainty=self._bank.certainty,
+                spots=self._bank.spots,
+            ),
+        )
+        if was_found and not self._health.found:
+            self._bank.forget_weights()
+            self._look = None
+        if self._health.is_doubtful and self._is_time_to_look(sweep):
+            self._inquire(sweep, points_m)
+
+    def _begin(self, stated: Belief, points_m: NDArray[np.float64]) -> list[Hypothesis]:
+        """Return where a scan fits around a stated pose."""
+        position_m, yaw_rad = np.sqrt(np.diag(stated.covariance))[1:]
+        window = Window(stated.pose, 3.0 * position_m + 0.1, min(math.pi, 3.0 * yaw_rad + 0.05))
+        starts = [stated.pose, *self._search_window(window, points_m)]
+        matches = [self._matcher.settle(start, stated, points_m) for start in starts]
+        return [hypothesis(match, match.log_prior) for match in matches]
+
+    def _follow(self, points_m: NDArray[np.float64]) -> None:
+        for h in self._bank:
+            h.observe(self._matcher.follow(h.belief, points_m), h.belief)
+        best = self._bank.best
+        if best is None:
+            return
+        if best.evidence.through > self._params.doubt.through:
+            self._suspect_slip(best, points_m)
+        self._bank.compete()
+
+    def _suspect_slip(self, best: Hypothesis, points_m: NDArray[np.float64]) -> None:
+        """Look around for the place that the odometry has missed."""
+        p, prediction = self._params.doubt, best.prediction
+        window = Window(prediction.pose, p.slip_radius_m, p.slip_turn_rad)
+        rivals = []
+        for start in self._search_window(window, points_m):
+            match = self._matcher.settle(start, prediction, points_m)
+            advantage = match.log_posterior - best.match.log_posterior
+            log_weight = best.score + advantage - match.evidence.log_likelihood
+            rivals.append(hypothesis(match, log_weight))
+        self._bank.join(rivals)
+        winner = self._bank.best
+        if winner is not None and not self._bank.same_place(winner, best):
+            self.counters.slips += 1
+
+    def _search_window(self, window: Window, points_m: NDArray[np.float64]) -> list[Pose2]:
+        search = PoseSearch(self._place, self._params.search, points_m, window)
+        search.finish()
+        return search.places()
+
+    def _is_time_to_look(self, sweep: Sweep) -> bool:
+        if self._inquiry is not None:
+            return False
+        if self._look is None:
+            return True
+        p = self._params.doubt
+        moved = self._look.odom_from_base.inverse() @ sweep.odom_from_base
         return (
-            before_from_after.distance_m(Pose2.identity()) >= self._params.update_distance_m
-            or abs(before_from_after.yaw_rad) >= self._params.update_turn_rad
+            moved.distance_m(Pose2.identity()) >= p.again_m
+            or abs(moved.yaw_rad) >= p.again_rad
+            or (sweep.stamp_ns - self._look.stamp_ns) * 1e-9 >= p.again_s
         )
 
-    def _on_grid(self, map_from_base: Pose2) -> Pose2:
-        return self._grid.map_from_grid.inverse() @ map_from_base
+    def _inquire(self, sweep: Sweep, points_m: NDArray[np.float64]) -> None:
+        self._look = Look(sweep.stamp_ns, sweep.odom_from_base)
+        search = PoseSearch(self._place, self._params.search, points_m)
+        self._inquiry = Inquiry(search, sweep.odom_from_base)
+
+    def _answer(self, inquiry: Inquiry) -> None:
+        """Let the places that a search has found compete with those that are known.
+
+        The robot may have moved on meanwhile, so they are compared on the newest scan.
+        """
+        best, now = self._bank.best, self._odom_from_base
+        if now is None or not self._health.is_doubtful:
+            return
+        motion = inquiry.odom_from_base.inverse() @ now
+        unsure = predict(Belief(Pose2.identity(), SEARCHED), motion, self._params.motion).covariance
+        rivals = []
+        for start in inquiry.search.places():
+            match = self._matcher.follow(Belief(start @ motion, unsure), self._points_m)
+            if self._health.found and not self._health.is_proof(match.evidence):
+                continue  # a crowd fits many places a little
+            rivals.append(hypothesis(match, self._log_weight_of_rivals(best)))
+        if best is None:
+            self._bank.restart(rivals)
+        else:
+            self._bank.join(rivals)
+
+    def _log_weight_of_rivals(self, best: Hypothesis | None) -> float:
+        if best is None:
+            return 0.0
+        return best.log_weight - (self._params.doubt.kidnap_log_odds if self._health.found else 0.0)
 
 
 def rotate(covariance: NDArray[np.float64], yaw_rad: float) -> NDArray[np.float64]:
@@ -312,3 +512,9 @@ def rotate(covariance: NDArray[np.float64], yaw_rad: float) -> NDArray[np.float6
     turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
     turned: NDArray[np.float64] = turn @ covariance @ turn.T
     return turned
+
+
+def _thinned(points_m: NDArray[np.float64], most: int) -> NDArray[np.float64]:
+    if len(points_m) <= most:
+        return points_m
+    return points_m[np.linspace(0, len(points_m) - 1, most).astype(np.intp)]

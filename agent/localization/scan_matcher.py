@@ -1,115 +1,218 @@
-"""Scan-to-map matching: the last centimetres that particles are too coarse for."""
+"""Scan-to-map matching: where a scan fits the map near a prediction, how well, how surely."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 
 from agent.geometry.pose import Pose2
-from agent.kernels.likelihood import inlier_share, normal_equations
-from agent.mapping.likelihood_field import LikelihoodField
-
-CONVERGED = 1e-5  # step in m and rad; a hundredth of a millimetre
+from agent.kernels.registration import correlate, register
+from agent.kernels.visibility import witness
+from agent.localization.motion_model import Belief
+from agent.localization.place import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatcherParams:
-    """Refinement of the pose on the distance field.
+    """Search and descent around a prediction, and what a scan is worth.
 
     Attributes:
-        hit_stddev_m: Error of a ray's end against the map.
+        lattice_rays: How many rays score the lattice, evenly picked.
+        lattice_step_m: Distance of lattice poses, rounded to whole cells.
+        lattice_step_rad: The same in heading.
+        lattice_least: Fewest steps to either side, in position and in heading.
+        lattice_most: Most steps to either side, in position and in heading.
+        peaks: How many peaks of the lattice are refined.
+        ray_stddev_m: Error of a ray's end against the map.
+        ray_limit: More rays than this say no more, as neighbours err alike.
         kernel_start_m: Width of the robust kernel in the first step, the basin of attraction.
-        kernel_end_m: Width in the last steps; what is farther from the map does not count.
+        kernel_end_m: Width in the last steps; what is farther from the map hardly counts.
+        kernel_ratio: Width of a step's kernel over that of the step before.
         steps: Most Gauss-Newton steps.
-        prior_floor_m: Least uncertainty granted to the particles' mean.
-        prior_floor_rad: The same in heading.
-        max_shift_m: A match farther from the particles' mean is another place: not followed.
-        max_turn_rad: The same in heading.
+        hit_tolerance_m: A ray that ends nearer to the map has hit it.
+        hit_stddev_m: Error of a ray's end when likelihoods are compared.
+        stray_log_odds: Log-likelihood of a hit at the edge of the tolerance, of a ray that ends
+            short of the map, and of one that goes through what the map says is solid.
+        independent_rays: How many independent rays a scan is worth when likelihoods are compared;
+            neighbouring rays see the same person, the same error of the map.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
-    hit_stddev_m: Annotated[float, Gt(0)] = 0.10
-    kernel_start_m: Annotated[float, Gt(0)] = 0.20
-    kernel_end_m: Annotated[float, Gt(0)] = 0.06
+    lattice_rays: Annotated[int, Ge(10), Le(1000)] = 90
+    lattice_step_m: Annotated[float, Gt(0)] = 0.10
+    lattice_step_rad: Annotated[float, Gt(0)] = 0.03
+    lattice_least: tuple[int, int] = (1, 2)
+    lattice_most: tuple[int, int] = (5, 8)
+    peaks: Annotated[int, Ge(1), Le(16)] = 3
+    ray_stddev_m: Annotated[float, Gt(0)] = 0.05
+    ray_limit: Annotated[int, Ge(10)] = 180
+    kernel_start_m: Annotated[float, Gt(0)] = 0.15
+    kernel_end_m: Annotated[float, Gt(0)] = 0.10
+    kernel_ratio: Annotated[float, Gt(0), Lt(1)] = 0.8
     steps: Annotated[int, Ge(1), Le(100)] = 20
-    prior_floor_m: Annotated[float, Gt(0)] = 0.03
-    prior_floor_rad: Annotated[float, Gt(0)] = 0.02
-    max_shift_m: Annotated[float, Gt(0)] = 0.5
-    max_turn_rad: Annotated[float, Gt(0)] = 0.3
+    hit_tolerance_m: Annotated[float, Gt(0)] = 0.20
+    hit_stddev_m: Annotated[float, Gt(0)] = 0.10
+    stray_log_odds: tuple[float, float, float] = (-2.3, -2.0, -4.0)
+    independent_rays: Annotated[float, Gt(0)] = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the rays of a scan say about a pose; the shares add up to one.
+
+    Attributes:
+        hits: Share of rays that end on the map.
+        short: Share that end in front of it: people, pallets, whatever is not on the map.
+        through: Share that go through what the map says is solid. On the right pose there are
+            hardly any, however crowded the place; on a wrong one there nearly always are.
+        log_likelihood: Of the whole scan, tempered to the worth of independent rays.
+    """
+
+    hits: float
+    short: float
+    through: float
+    log_likelihood: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Match:
+    """Where a scan fits.
+
+    Attributes:
+        belief: The pose, and its covariance by the curvature of what was minimized.
+        evidence: What the scan says about it.
+        surprise: Squared Mahalanobis distance from the prediction.
+        log_prior: Log-density of the prediction there, up to a constant.
+    """
+
+    belief: Belief
+    evidence: Evidence
+    surprise: float
+    log_prior: float
+
+    @property
+    def log_posterior(self) -> float:
+        """Scan and prediction together."""
+        return self.evidence.log_likelihood + self.log_prior
 
 
 class ScanMatcher:
-    """Robust Gauss-Newton on the distance field, held by the particles where the map is weak.
+    """Correlative search on a lattice, then robust Gauss-Newton from its peaks.
 
-    Minimizes ``sum_i rho(d(T p_i)) / sigma^2 + (T - T0)^T P^-1 (T - T0)`` over the pose ``T``, with
-    mean ``T0`` and covariance ``P`` of the particles, and a kernel ``rho`` that tightens from step
-    to step.
+    The kernels have the formulas and the papers: :mod:`agent.kernels.registration`.
     """
 
-    def __init__(self, field: LikelihoodField, params: MatcherParams) -> None:
-        self._field = field
+    def __init__(self, place: Place, params: MatcherParams, tail: float) -> None:
+        """Match on a map, with predictions of ``tail`` degrees of freedom."""
+        self._place = place
         self._params = params
-        self._hessian = np.empty((3, 3))
-        self._gradient = np.empty(3)
+        self._tail = tail
+        p = params
+        narrow = math.ceil(math.log(p.kernel_end_m / p.kernel_start_m, p.kernel_ratio))
+        widths = [max(p.kernel_end_m, p.kernel_start_m * p.kernel_ratio**i) for i in range(p.steps)]
+        self._kernels_m = np.array(widths if narrow < p.steps else [*widths, p.kernel_end_m])
+        self._poses = np.empty((p.peaks, 3))
+        self._scores = np.empty(p.peaks)
+        resolution_m = place.grid.resolution_m
+        self._stride = max(1, round(p.lattice_step_m / resolution_m))
+        self._steps = (self._stride * resolution_m, p.lattice_step_rad)
+        self._shares = np.empty(3)
 
-    def refine(
-        self, mean: Pose2, covariance: NDArray[np.float64], points_m: NDArray[np.float64]
-    ) -> Pose2:
-        """Return the pose that fits a scan best near the particles' mean.
+    def follow(self, prediction: Belief, points_m: NDArray[np.float64]) -> Match:
+        """Return where a scan fits best around a prediction, the lattice as wide as its doubt.
 
         Args:
-            mean: ``grid_from_base`` of the particles.
-            covariance: Shape ``(3, 3)``, of the particles.
+            prediction: By odometry.
             points_m: Shape ``(m, 2)``, ends of the scan's rays in the base frame.
-
-        Returns:
-            ``grid_from_base``; the mean itself where the match would lead far away from it.
         """
         p = self._params
-        floor = np.square([p.prior_floor_m, p.prior_floor_m, p.prior_floor_rad])
-        information = np.linalg.inv(covariance + np.diag(floor))
-        prior = np.array([mean.x_m, mean.y_m, mean.yaw_rad])
-        pose = prior.copy()
-        for step in range(p.steps):
-            kernel_m = max(p.kernel_end_m, p.kernel_start_m * 0.8**step)
-            normal_equations(
-                pose,
-                points_m,
-                self._field.distance_m,
-                self._field.resolution_m,
-                kernel_m,
-                self._hessian,
-                self._gradient,
-            )
-            weight = 1.0 / p.hit_stddev_m**2
-            hessian = weight * self._hessian + information
-            gradient = weight * self._gradient + information @ (pose - prior)
-            move = np.linalg.solve(hessian, gradient)
-            pose -= move
-            if kernel_m == p.kernel_end_m and np.abs(move).max() < CONVERGED:
-                break
-        shift_m, turn_rad = np.hypot(*(pose - prior)[:2]), abs(pose[2] - prior[2])
-        if shift_m > p.max_shift_m or turn_rad > p.max_turn_rad:
-            return mean
-        return Pose2(float(pose[0]), float(pose[1]), float(pose[2])) @ Pose2.identity()
+        picked = np.linspace(0, len(points_m) - 1, min(len(points_m), p.lattice_rays))
+        rays_m = points_m[picked.astype(np.intp)]
+        stddevs = np.sqrt(np.diag(prediction.covariance))
+        count = correlate(
+            _array(prediction.pose),
+            (
+                self._half_width(stddevs[0], 0),
+                self._half_width(stddevs[1], 0),
+                self._half_width(stddevs[2], 1),
+            ),
+            (self._stride, p.lattice_step_rad),
+            rays_m,
+            self._place.pyramid.fields[0],
+            self._place.pyramid.margin,
+            self._place.grid.resolution_m,
+            p.independent_rays / (255.0 * len(rays_m)),
+            np.linalg.inv(prediction.covariance),
+            self._tail,
+            self._poses,
+            self._scores,
+        )
+        matches = [self._refine(self._poses[i], prediction, points_m) for i in range(count)]
+        return max(matches, key=lambda match: match.log_posterior)
 
-    def agreement(self, pose: Pose2, points_m: NDArray[np.float64], tolerance_m: float) -> float:
-        """Return the share of a scan's points that end within a tolerance of the map.
+    def settle(self, start: Pose2, prediction: Belief, points_m: NDArray[np.float64]) -> Match:
+        """Return where a descent from a start ends.
 
         Args:
-            pose: ``grid_from_base``.
-            points_m: Shape ``(m, 2)``, in the base frame.
-            tolerance_m: How far from an occupied cell a ray may end.
+            start: ``grid_from_base``, within 0.2 m of where the scan fits.
+            prediction: Prior of the descent.
+            points_m: Shape ``(m, 2)``, ends of the scan's rays in the base frame.
         """
-        return float(
-            inlier_share(
-                np.array([pose.x_m, pose.y_m, pose.yaw_rad]),
-                points_m,
-                self._field.distance_m,
-                self._field.resolution_m,
-                tolerance_m,
-            )
+        return self._refine(_array(start), prediction, points_m)
+
+    def witness(self, pose: Pose2, points_m: NDArray[np.float64]) -> Evidence:
+        """Return what a scan says about a pose, ``grid_from_base``."""
+        return self._witness(_array(pose), points_m)
+
+    def _half_width(self, stddev: float, axis: int) -> int:
+        least, most = self._params.lattice_least[axis], self._params.lattice_most[axis]
+        return min(most, max(least, math.ceil(3.0 * stddev / self._steps[axis])))
+
+    def _refine(
+        self, start: NDArray[np.float64], prediction: Belief, points_m: NDArray[np.float64]
+    ) -> Match:
+        p = self._params
+        pose, information = start.copy(), np.empty((3, 3))
+        # The difference of headings must be the short one.
+        prior = _array(prediction.pose)
+        prior[2] += math.tau * round((pose[2] - prior[2]) / math.tau)
+        surprise = register(
+            pose,
+            points_m,
+            self._place.field.distance_m,
+            self._place.grid.resolution_m,
+            min(1.0, p.ray_limit / len(points_m)) / p.ray_stddev_m**2,
+            self._kernels_m,
+            prior,
+            np.linalg.inv(prediction.covariance),
+            self._tail,
+            information,
         )
+        evidence = self._witness(pose, points_m)
+        log_prior = -0.5 * (self._tail + 3.0) * math.log(1.0 + surprise / self._tail)
+        refined = Pose2(float(pose[0]), float(pose[1]), float(pose[2])) @ Pose2.identity()
+        belief = Belief(refined, np.linalg.inv(information))
+        return Match(belief, evidence, float(surprise), log_prior)
+
+    def _witness(self, pose: NDArray[np.float64], points_m: NDArray[np.float64]) -> Evidence:
+        p = self._params
+        log_likelihood = witness(
+            pose,
+            points_m,
+            self._place.field.distance_m,
+            self._place.grid.resolution_m,
+            p.hit_tolerance_m,
+            p.hit_stddev_m,
+            p.stray_log_odds,
+            self._shares,
+        )
+        hits, short, through = (float(share) for share in self._shares)
+        return Evidence(hits, short, through, p.independent_rays * float(log_likelihood))
+
+
+def _array(pose: Pose2) -> NDArray[np.float64]:
+    return np.array([pose.x_m, pose.y_m, pose.yaw_rad])
