@@ -112,6 +112,7 @@ class Agent:
         )
         self._last_tick_ns = now_ns
         self._take_measurements(inbox)
+        self._localizer.advance()
         self._estimate = self._localizer.estimate(now_ns)
         self._note_localization()
         self._take_messages(inbox, self._situation(now_ns, inbox.utc_ns))
@@ -145,7 +146,7 @@ class Agent:
 
     def _take_scan(self, scan: Scan) -> None:
         """Localize on any scan, but take only one that saw enough as proof of free space."""
-        self._localizer.add_scan(scan)
+        self._localizer.add_scan(LIDAR, scan)
         rays = scan.ranges_m.size
         is_intact = rays >= LEAST_INTACT_SHARE * (rays + scan.missing)
         returns = np.count_nonzero(np.isfinite(scan.ranges_m))

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
-import numpy as np
 import structlog
 
 from agent.avoidance.governor import Governor
@@ -20,6 +19,7 @@ from agent.geometry.polygon import rectangle
 from agent.kernels.warmup import warm_up as warm_up_agent
 from agent.local.server import LocalServer
 from agent.localization.localizer import Localizer
+from agent.localization.place import Place
 from agent.loop import BASE, LIDAR, Agent, Battery
 from agent.mailbox import Mailbox, Outbox
 from agent.mapping.map_file import load_map
@@ -90,7 +90,10 @@ def build_agent(config: Config, grid: OccupancyGrid) -> Agent:
     identity = identity_of(config)
     return Agent(
         localizer=Localizer(
-            grid, config.localization, mount, start, np.random.default_rng(config.seed)
+            Place.prepare(grid, config.localization.map),
+            config.localization,
+            {LIDAR: mount},
+            start,
         ),
         order_book=OrderBook(
             identity,

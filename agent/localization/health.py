@@ -49,8 +49,8 @@ class HealthParams:
 
     through_usual: Annotated[float, Ge(0), Le(1)] = 0.06
     through_grave: Annotated[float, Ge(0), Le(1)] = 0.30
-    strong_hits: Annotated[float, Ge(0), Le(1)] = 0.80
-    strong_through: Annotated[float, Ge(0), Le(1)] = 0.03
+    strong_hits: Annotated[float, Ge(0), Le(1)] = 0.85
+    strong_through: Annotated[float, Ge(0), Le(1)] = 0.02
     fair_hits: Annotated[float, Ge(0), Le(1)] = 0.40
     fair_through: Annotated[float, Ge(0), Le(1)] = 0.05
     fair_scans: Annotated[int, Ge(1)] = 3

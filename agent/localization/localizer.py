@@ -217,6 +217,7 @@ class Localizer:
         self._sweeps = SweepAssembly(lidars, limits.min_range_m, limits.max_range_m)
         self._newest_scan_ns: dict[str, int] = {}
         self._points_m = np.empty((0, 2))
+        self._sweep_ns = 0
         self._history = OdometryHistory()
         self._bank = HypothesisBank(params.bank)
         self._health = LocalizationHealth(params.health)
@@ -394,6 +395,7 @@ class Localizer:
     def _compare(self, sweep: Sweep) -> None:
         """Follow all hypotheses with a scan, look around if it fits badly, and judge."""
         self._points_m = points_m = _thinned(sweep.points_m, self._params.lidar.most_rays)
+        self._sweep_ns = sweep.stamp_ns
         before = self._odom_from_base or sweep.odom_from_base
         motion = before.inverse() @ sweep.odom_from_base
         self._odom_from_base = sweep.odom_from_base
@@ -404,12 +406,20 @@ class Localizer:
         else:
             self._bank.predict(motion, self._params.motion)
             self._follow(points_m)
+        was_found = self._health.found
+        self._judge(sweep.stamp_ns)
+        if was_found and not self._health.found:
+            self._bank.forget_weights()
+            self._look = None
+        if self._health.is_doubtful and self._is_time_to_look(sweep):
+            self._inquire(sweep, points_m)
+
+    def _judge(self, stamp_ns: int) -> None:
         best = self._bank.best
         if best is not None:
-            self._fix = (sweep.stamp_ns, self._place.grid.map_from_grid @ best.belief.pose)
-        was_found = self._health.found
+            self._fix = (stamp_ns, self._place.grid.map_from_grid @ best.belief.pose)
         self._health.observe(
-            sweep.stamp_ns,
+            stamp_ns,
             Situation(
                 best=best,
                 rivals=max(0, len(self._bank) - 1),
@@ -417,11 +427,6 @@ class Localizer:
                 spots=self._bank.spots,
             ),
         )
-        if was_found and not self._health.found:
-            self._bank.forget_weights()
-            self._look = None
-        if self._health.is_doubtful and self._is_time_to_look(sweep):
-            self._inquire(sweep, points_m)
 
     def _begin(self, stated: Belief, points_m: NDArray[np.float64]) -> list[Hypothesis]:
         """Return where a scan fits around a stated pose."""
@@ -499,6 +504,7 @@ class Localizer:
             self._bank.restart(rivals)
         else:
             self._bank.join(rivals)
+        self._judge(self._sweep_ns)
 
     def _log_weight_of_rivals(self, best: Hypothesis | None) -> float:
         if best is None:

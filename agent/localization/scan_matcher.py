@@ -56,7 +56,7 @@ class MatcherParams:
     steps: Annotated[int, Ge(1), Le(100)] = 20
     hit_tolerance_m: Annotated[float, Gt(0)] = 0.20
     hit_stddev_m: Annotated[float, Gt(0)] = 0.10
-    stray_log_odds: tuple[float, float, float] = (-2.3, -2.0, -4.0)
+    stray_log_odds: tuple[float, float, float] = (-2.3, -1.5, -6.0)
     independent_rays: Annotated[float, Gt(0)] = 40.0
 
 
