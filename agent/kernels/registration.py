@@ -112,7 +112,7 @@ def register(
     prior: NDArray[np.float64],
     prior_information: NDArray[np.float64],
     tail: float,
-    information: NDArray[np.float64],
+    hessian: NDArray[np.float64],
 ) -> float:
     """Descend to the pose that a scan and a prior agree on, in place.
 
@@ -131,17 +131,19 @@ def register(
         prior: float64, shape ``(3,)``, ``T0``.
         prior_information: float64, shape ``(3, 3)``, ``P^-1``.
         tail: Degrees of freedom ``nu`` of the prior.
-        information: float64 output, shape ``(3, 3)``, curvature at the result, prior included.
+        hessian: float64 output, shape ``(3, 3)``, sum of ``w J^T J`` over the rays at the result.
 
     Returns:
         Squared Mahalanobis distance of the result from the prior.
     """
-    hessian, gradient = np.empty((3, 3)), np.empty(3)
+    information, gradient = np.empty((3, 3)), np.empty(3)
     offset, pull = np.empty(3), np.empty(3)
     steps = kernels_m.shape[0]
     for step in range(steps + 1):
         kernel_m = kernels_m[min(step, steps - 1)]
         normal_equations(pose, points_m, distance_m, resolution_m, kernel_m, hessian, gradient)
+        if step == steps:
+            break
         for a in range(3):
             offset[a] = pose[a] - prior[a]
         far = 0.0
@@ -157,8 +159,6 @@ def register(
                 information[a, b] = (
                     ray_information * hessian[a, b] + weight * prior_information[a, b]
                 )
-        if step == steps:
-            break
         move = np.linalg.solve(information, gradient)
         largest = 0.0
         for a in range(3):

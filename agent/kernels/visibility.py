@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from agent.kernels.registration import interpolate
 
-HIT, SHORT, THROUGH = 0, 1, 2
+HIT, SHORT, THROUGH, RESIDUAL = 0, 1, 2, 3
 
 
 @njit(cache=True, nogil=True)
@@ -79,7 +79,8 @@ def witness(
         tolerance_m: How far from the map a hit may end.
         hit_stddev_m: Error of a hit.
         log_odds: Log-likelihood of an arbitrary hit, of a short ray and of one through.
-        shares: float64 output, shape ``(3,)``: shares of hits, short rays and rays through.
+        shares: float64 output, shape ``(4,)``: shares of hits, short rays and rays through, and the
+            mean square of the hits' distance from the map in m².
 
     Returns:
         Mean log-likelihood of a ray, 0 for a perfect scan.
@@ -99,6 +100,7 @@ def witness(
         )
         if inside and r <= tolerance_m:
             shares[HIT] += 1.0
+            shares[RESIDUAL] += r * r
             z = r / hit_stddev_m
             total += math.log(floor + (1.0 - floor) * math.exp(-0.5 * z * z))
             continue
@@ -115,5 +117,8 @@ def witness(
         kind = SHORT if free_m >= length_m else THROUGH
         shares[kind] += 1.0
         total += log_odds[kind]
-    shares /= count
+    if shares[HIT] > 0.0:
+        shares[RESIDUAL] /= shares[HIT]
+    for kind in range(3):
+        shares[kind] /= count
     return total / count

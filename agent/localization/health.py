@@ -14,8 +14,13 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
+from agent.geometry.pose import Pose2
 from agent.localization.hypotheses import Hypothesis
 from agent.localization.scan_matcher import Evidence
+
+
+SLIP_WAY_M = 1.0  # way after which a correction has faded to a third
+SLIP_FADE = 0.98  # per scan, so that the noise of scans taken at rest does not pile up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +43,16 @@ class HealthParams:
         uncertain: Probability below which it is lost again.
         position_limit_m: Standard deviation of the position beyond which the pose is lost.
         heading_limit_rad: The same for the heading.
-        slip_surprise: Squared Mahalanobis distance between odometry and scan that is reported.
-        strange: Share of rays that hit nothing on the map from which on that is reported.
+        slip_m: By how much scans may correct the odometry along a metre or so of way.
+        slip_rad: The same for the heading.
+        slip_share: The same as a share of the way and of the turn, on top.
+        changed_through: Mean share of rays through the map from which on the hall counts as changed.
+        changed_strange: The same for all rays that do not hit the map.
+        changed_over_m: Way over which these means are taken, so that a crowd is not a changed hall.
+        covered: Drop of the share of usable rays below its mean over that way from which on the
+            lidar counts as covered in part.
         warning_s: How long a warning stays after its cause.
-        blind_scans: Scans in a row with too few rays after which the lidar counts as covered.
+        blind_scans: Scans in a row that say nothing after which the pose is lost.
         scan_timeout_s: Longest time without a scan.
     """
 
@@ -59,11 +70,53 @@ class HealthParams:
     uncertain: Annotated[float, Ge(0), Le(1)] = 0.90
     position_limit_m: Annotated[float, Gt(0)] = 0.5
     heading_limit_rad: Annotated[float, Gt(0)] = 0.2
-    slip_surprise: Annotated[float, Gt(0)] = 40.0
-    strange: Annotated[float, Gt(0), Le(1)] = 0.40
+    slip_m: Annotated[float, Gt(0)] = 0.15
+    slip_rad: Annotated[float, Gt(0)] = 0.20
+    slip_share: Annotated[float, Ge(0)] = 0.20
+    changed_through: Annotated[float, Gt(0), Le(1)] = 0.025
+    changed_strange: Annotated[float, Gt(0), Le(1)] = 0.60
+    changed_over_m: Annotated[float, Gt(0)] = 3.0
+    covered: Annotated[float, Gt(0), Le(1)] = 0.30
     warning_s: Annotated[float, Gt(0)] = 3.0
     blind_scans: Annotated[int, Ge(1)] = 2
     scan_timeout_s: Annotated[float, Gt(0)] = 1.0
+
+
+@dataclass(slots=True)
+class SlipMeter:
+    """How much the scans have corrected the odometry over the last metre or so.
+
+    Attributes:
+        way_m: Way by the odometry, older parts fading.
+        turn_rad: Turn by the odometry.
+        corrected_m: Corrections along and across the way, with their signs.
+        across_m: The same across.
+        corrected_rad: Corrections of the heading.
+    """
+
+    way_m: float = 0.0
+    turn_rad: float = 0.0
+    corrected_m: float = 0.0
+    across_m: float = 0.0
+    corrected_rad: float = 0.0
+
+    def add(self, motion: Pose2, correction: Pose2) -> None:
+        """Take the motion by the odometry and what a scan made of it, ``before_from_after``."""
+        moved_m = motion.distance_m(Pose2.identity())
+        fade = SLIP_FADE * math.exp(-moved_m / SLIP_WAY_M)
+        self.way_m = fade * self.way_m + moved_m
+        self.turn_rad = fade * self.turn_rad + abs(motion.yaw_rad)
+        self.corrected_m = fade * self.corrected_m + correction.x_m
+        self.across_m = fade * self.across_m + correction.y_m
+        self.corrected_rad = fade * self.corrected_rad + correction.yaw_rad
+
+    def exceeds(self, params: HealthParams) -> bool:
+        """Return whether the wheels cannot have done what they told."""
+        off_m = math.hypot(self.corrected_m, self.across_m)
+        return (
+            off_m > params.slip_m + params.slip_share * self.way_m
+            or abs(self.corrected_rad) > params.slip_rad + params.slip_share * self.turn_rad
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +128,16 @@ class Situation:
         rivals: How many others there are.
         certainty: Probability of the best among all.
         spots: How many spots, apart from one another, the hypotheses have been compared on.
+        motion: Of the base since the scan before, by the odometry.
+        usable: Share of the rays of the scan that came back from farther than the robot itself.
     """
 
     best: Hypothesis | None
     rivals: int
     certainty: float
     spots: int
+    motion: Pose2
+    usable: float
 
 
 class LocalizationHealth:
@@ -106,6 +163,9 @@ class LocalizationHealth:
         self._verdict = "no scan has been compared with the map yet"
         self._newest_scan_ns: int | None = None
         self._warning, self._warned_ns = "", 0
+        self._mean_through = self._mean_strange = 0.0
+        self._mean_usable: float | None = None
+        self._slip = SlipMeter()
 
     @property
     def found(self) -> bool:
@@ -127,12 +187,12 @@ class LocalizationHealth:
         p = self._params
         return evidence.hits >= p.strong_hits and evidence.through <= p.strong_through
 
-    def observe_blindness(self, stamp_ns: int, usable: int) -> None:
-        """Take a scan with too few rays to compare."""
+    def observe_blindness(self, stamp_ns: int, what: str) -> None:
+        """Take note of a scan that says nothing, and of what is wrong with it."""
         self._blind += 1
         self._newest_scan_ns = stamp_ns
         if self._blind >= self._params.blind_scans:
-            self._lose(f"the lidar is covered or blind: {usable} usable rays")
+            self._lose(what)
 
     def observe(self, stamp_ns: int, situation: Situation) -> None:
         """Judge the pose by the newest scan."""
@@ -146,7 +206,7 @@ class LocalizationHealth:
         explained = evidence.hits + evidence.through
         self._score = situation.certainty * (evidence.hits / explained if explained else 0.0)
         self._weigh(evidence, situation.spots)
-        self._warn(stamp_ns, best)
+        self._warn(stamp_ns, situation, best)
         if against := self._objection(situation, best):
             self._lose(against)
         elif self._is_proved(situation, evidence):
@@ -218,15 +278,26 @@ class LocalizationHealth:
         self._fair_spots.clear()
         self._verdict = verdict
 
-    def _warn(self, stamp_ns: int, best: Hypothesis) -> None:
+    def _warn(self, stamp_ns: int, situation: Situation, best: Hypothesis) -> None:
         p, evidence = self._params, best.evidence
         strange = evidence.short + evidence.through
-        if best.match.surprise > p.slip_surprise:
+        usual = situation.usable if self._mean_usable is None else self._mean_usable
+        moved_m = situation.motion.distance_m(Pose2.identity())
+        gain = 1.0 - math.exp(-moved_m / p.changed_over_m)
+        if self._found:
+            self._slip.add(situation.motion, best.correction)
+        self._mean_through += gain * (evidence.through - self._mean_through)
+        self._mean_strange += gain * (strange - self._mean_strange)
+        self._mean_usable = usual + gain * (situation.usable - usual)
+        if self._slip.exceeds(p):
             warning = "the wheels disagree with the lidar: they slip, or the robot was moved"
-        elif strange >= p.strange:
-            warning = f"{strange:.0%} of the scan is not on the map: a crowd, or a changed hall"
-        elif self._doubt >= 0.2:
-            warning = f"{evidence.through:.0%} of the rays go through walls of the map"
+        elif situation.usable < usual - p.covered:
+            warning = f"{usual - situation.usable:.0%} of the rays are missing: is the lidar covered?"
+        elif self._mean_through > p.changed_through or self._mean_strange > p.changed_strange:
+            warning = (
+                f"{self._mean_strange:.0%} of what the lidar sees is not on the map, "
+                f"{self._mean_through:.0%} goes through its walls: the hall has changed"
+            )
         else:
             return
         self._warning, self._warned_ns = warning, stamp_ns

@@ -70,6 +70,11 @@ class Hypothesis:
         """Log-weight with the present spot."""
         return self.log_weight + self.spot_log_likelihood
 
+    @property
+    def correction(self) -> Pose2:
+        """By how much the newest scan has corrected the odometry, seen from the base."""
+        return self.prediction.pose.inverse() @ self.match.belief.pose
+
     def observe(self, match: Match, prediction: Belief) -> None:
         """Take where the newest scan fits, and where it was expected to."""
         self.belief, self.match, self.prediction = match.belief, match, prediction
@@ -134,7 +139,7 @@ class HypothesisBank:
     def predict(self, before_from_after: Pose2, motion: MotionParams) -> None:
         """Move all with the odometry."""
         for h in self._hypotheses:
-            h.belief = predict(h.belief, before_from_after, motion)
+            h.belief = predict(h.belief, before_from_after, motion, motion.distrust)
         self._since_spot = self._since_spot @ before_from_after
         p = self._params
         if (

@@ -52,6 +52,11 @@ from drivers.measurement import Odometry, Scan
 SEARCHED = np.diag(np.square([0.1, 0.1, 0.03]))
 
 
+# A scan that stays the same to the last digit while the base moves this far is not a scan.
+FROZEN_M = 0.05
+FROZEN_RAD = 0.05
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
     """Standard deviations of a pose that somebody states."""
@@ -139,8 +144,8 @@ class LocalizationParams:
     doubt: DoubtParams = field(default_factory=DoubtParams)
     health: HealthParams = field(default_factory=HealthParams)
     start: Spread = field(default_factory=Spread)
-    map_error_m: Annotated[float, Ge(0)] = 0.02
-    map_error_rad: Annotated[float, Ge(0)] = 0.005
+    map_error_m: Annotated[float, Ge(0)] = 0.005
+    map_error_rad: Annotated[float, Ge(0)] = 0.002
 
 
 @dataclass(slots=True)
@@ -150,6 +155,7 @@ class LocalizerCounters:
     Attributes:
         scans_used: Scans, or sweeps of several lidars, compared with the map.
         scans_blind: Those with too few usable rays.
+        scans_frozen: Those that repeat the scan before to the last digit although the base moved.
         scans_out_of_order: Scans of a lidar not newer than its last.
         scans_without_odometry: Scans of a moment that no odometry covers.
         slips: Times the wheels proved wrong and a place nearby right.
@@ -161,6 +167,7 @@ class LocalizerCounters:
 
     scans_used: int = 0
     scans_blind: int = 0
+    scans_frozen: int = 0
     scans_out_of_order: int = 0
     scans_without_odometry: int = 0
     slips: int = 0
@@ -216,8 +223,9 @@ class Localizer:
         limits = params.lidar
         self._sweeps = SweepAssembly(lidars, limits.min_range_m, limits.max_range_m)
         self._newest_scan_ns: dict[str, int] = {}
+        self._shown: dict[str, tuple[bytes, Pose2]] = {}
         self._points_m = np.empty((0, 2))
-        self._sweep_ns = 0
+        self._sweep_ns, self._motion, self._usable = 0, Pose2.identity(), 1.0
         self._history = OdometryHistory()
         self._bank = HypothesisBank(params.bank)
         self._health = LocalizationHealth(params.health)
@@ -300,13 +308,19 @@ class Localizer:
             self.counters.scans_without_odometry += 1
             return False
         self._newest_scan_ns[lidar] = scan.stamp_ns
+        if self._is_frozen(lidar, scan):
+            self.counters.scans_frozen += 1
+            self._health.observe_blindness(scan.stamp_ns, f"{lidar} repeats the same scan")
+            return False
         sweep = self._sweeps.add(lidar, scan, self._history)
         if sweep is None:
             return False
         limits, usable = self._params.lidar, len(sweep.points_m)
         if usable < max(limits.least_rays, limits.least_share * sweep.rays):
             self.counters.scans_blind += 1
-            self._health.observe_blindness(sweep.stamp_ns, usable)
+            self._health.observe_blindness(
+                sweep.stamp_ns, f"the lidar is covered or blind: {usable} of {sweep.rays} rays usable"
+            )
             return False
         self.counters.scans_used += 1
         self._compare(sweep)
@@ -392,6 +406,17 @@ class Localizer:
         reported.setflags(write=False)
         return reported
 
+    def _is_frozen(self, lidar: str, scan: Scan) -> bool:
+        """Whether a lidar shows to the last digit what it showed elsewhere: noise forbids that."""
+        odom_from_base = self._history.at(scan.stamp_ns) or Pose2.identity()
+        ranges = scan.ranges_m.tobytes()
+        before = self._shown.get(lidar)
+        if before is None or before[0] != ranges:
+            self._shown[lidar] = (ranges, odom_from_base)
+            return False
+        moved = before[1].inverse() @ odom_from_base
+        return moved.distance_m(Pose2.identity()) > FROZEN_M or abs(moved.yaw_rad) > FROZEN_RAD
+
     def _compare(self, sweep: Sweep) -> None:
         """Follow all hypotheses with a scan, look around if it fits badly, and judge."""
         self._points_m = points_m = _thinned(sweep.points_m, self._params.lidar.most_rays)
@@ -399,8 +424,10 @@ class Localizer:
         before = self._odom_from_base or sweep.odom_from_base
         motion = before.inverse() @ sweep.odom_from_base
         self._odom_from_base = sweep.odom_from_base
+        self._motion = motion
+        self._usable = len(sweep.points_m) / sweep.rays
         if self._stated is not None:
-            stated = predict(self._stated, motion, self._params.motion)
+            stated = self._expect(self._stated, motion)
             self._stated = None
             self._bank.restart(self._begin(stated, points_m))
         else:
@@ -425,6 +452,8 @@ class Localizer:
                 rivals=max(0, len(self._bank) - 1),
                 certainty=self._bank.certainty,
                 spots=self._bank.spots,
+                motion=self._motion,
+                usable=self._usable,
             ),
         )
 
@@ -461,6 +490,10 @@ class Localizer:
         if winner is not None and not self._bank.same_place(winner, best):
             self.counters.slips += 1
 
+    def _expect(self, belief: Belief, motion: Pose2) -> Belief:
+        """Move a belief that a scan is about to correct."""
+        return predict(belief, motion, self._params.motion, self._params.motion.distrust)
+
     def _search_window(self, window: Window, points_m: NDArray[np.float64]) -> list[Pose2]:
         search = PoseSearch(self._place, self._params.search, points_m, window)
         search.finish()
@@ -493,7 +526,7 @@ class Localizer:
         if now is None or not self._health.is_doubtful:
             return
         motion = inquiry.odom_from_base.inverse() @ now
-        unsure = predict(Belief(Pose2.identity(), SEARCHED), motion, self._params.motion).covariance
+        unsure = self._expect(Belief(Pose2.identity(), SEARCHED), motion).covariance
         rivals = []
         for start in inquiry.search.places():
             match = self._matcher.follow(Belief(start @ motion, unsure), self._points_m)
@@ -504,6 +537,7 @@ class Localizer:
             self._bank.restart(rivals)
         else:
             self._bank.join(rivals)
+        self._motion = Pose2.identity()  # judged again on the same scan
         self._judge(self._sweep_ns)
 
     def _log_weight_of_rivals(self, best: Hypothesis | None) -> float:

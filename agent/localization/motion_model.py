@@ -17,7 +17,7 @@ from agent.geometry.pose import Pose2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionParams:
-    """Noise of the odometry, generous: a scan corrects what the wheels got wrong.
+    """Noise of the odometry.
 
     Attributes:
         translation_noise_from_translation: m² per m.
@@ -26,17 +26,21 @@ class MotionParams:
         rotation_noise_from_translation: rad² per m.
         rest_noise_m: Standard deviation that every step adds, even at rest.
         rest_noise_rad: The same in heading.
+        distrust: Factor on all variances where a scan is at hand to correct the wheels. Errors of
+            wheels are systematic, so that trusting them as far as a random walk would deserve makes
+            the pose lag behind the truth by the same amount in every step.
         tail: Degrees of freedom of Student's t distribution, which has room for slipping wheels.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
-    translation_noise_from_translation: Annotated[float, Ge(0)] = 0.02
-    translation_noise_from_rotation: Annotated[float, Ge(0)] = 0.02
-    rotation_noise_from_rotation: Annotated[float, Ge(0)] = 0.02
-    rotation_noise_from_translation: Annotated[float, Ge(0)] = 0.005
+    translation_noise_from_translation: Annotated[float, Ge(0)] = 0.0002
+    translation_noise_from_rotation: Annotated[float, Ge(0)] = 0.0002
+    rotation_noise_from_rotation: Annotated[float, Ge(0)] = 0.0002
+    rotation_noise_from_translation: Annotated[float, Ge(0)] = 0.00005
     rest_noise_m: Annotated[float, Gt(0)] = 0.001
     rest_noise_rad: Annotated[float, Gt(0)] = 0.0005
+    distrust: Annotated[float, Ge(1)] = 100.0
     tail: Annotated[float, Gt(0)] = 4.0
 
 
@@ -53,13 +57,16 @@ class Belief:
     covariance: NDArray[np.float64]
 
 
-def predict(belief: Belief, before_from_after: Pose2, params: MotionParams) -> Belief:
+def predict(
+    belief: Belief, before_from_after: Pose2, params: MotionParams, distrust: float = 1.0
+) -> Belief:
     """Move a belief with the odometry.
 
     Args:
         belief: Before the motion.
         before_from_after: Motion of the base.
         params: Noise of the odometry.
+        distrust: Factor on its variances.
     """
     pose = belief.pose @ before_from_after
     jacobian = np.eye(3)
@@ -78,5 +85,5 @@ def predict(belief: Belief, before_from_after: Pose2, params: MotionParams) -> B
         + params.rest_noise_rad**2
     )
     covariance = jacobian @ belief.covariance @ jacobian.T
-    covariance += np.diag([translation, translation, rotation])
+    covariance += distrust * np.diag([translation, translation, rotation])
     return Belief(pose, covariance)

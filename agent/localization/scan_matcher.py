@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from agent.geometry.pose import Pose2
 from agent.kernels.registration import correlate, register
-from agent.kernels.visibility import witness
+from agent.kernels.visibility import RESIDUAL, witness
 from agent.localization.motion_model import Belief
 from agent.localization.place import Place
 
@@ -38,6 +38,8 @@ class MatcherParams:
             short of the map, and of one that goes through what the map says is solid.
         independent_rays: How many independent rays a scan is worth when likelihoods are compared;
             neighbouring rays see the same person, the same error of the map.
+        covariance_rays: The same for the covariance, where what counts is how many walls are seen.
+        least_residual_m: Root mean square distance of rays from the map that is always expected.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -58,6 +60,8 @@ class MatcherParams:
     hit_stddev_m: Annotated[float, Gt(0)] = 0.10
     stray_log_odds: tuple[float, float, float] = (-2.3, -1.5, -6.0)
     independent_rays: Annotated[float, Gt(0)] = 40.0
+    covariance_rays: Annotated[float, Gt(0)] = 6.0
+    least_residual_m: Annotated[float, Gt(0)] = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ class ScanMatcher:
         resolution_m = place.grid.resolution_m
         self._stride = max(1, round(p.lattice_step_m / resolution_m))
         self._steps = (self._stride * resolution_m, p.lattice_step_rad)
-        self._shares = np.empty(3)
+        self._shares = np.empty(4)
 
     def follow(self, prediction: Belief, points_m: NDArray[np.float64]) -> Match:
         """Return where a scan fits best around a prediction, the lattice as wide as its doubt.
@@ -176,10 +180,11 @@ class ScanMatcher:
         self, start: NDArray[np.float64], prediction: Belief, points_m: NDArray[np.float64]
     ) -> Match:
         p = self._params
-        pose, information = start.copy(), np.empty((3, 3))
+        pose, hessian = start.copy(), np.empty((3, 3))
         # The difference of headings must be the short one.
         prior = _array(prediction.pose)
         prior[2] += math.tau * round((pose[2] - prior[2]) / math.tau)
+        prior_information = np.linalg.inv(prediction.covariance)
         surprise = register(
             pose,
             points_m,
@@ -188,14 +193,18 @@ class ScanMatcher:
             min(1.0, p.ray_limit / len(points_m)) / p.ray_stddev_m**2,
             self._kernels_m,
             prior,
-            np.linalg.inv(prediction.covariance),
+            prior_information,
             self._tail,
-            information,
+            hessian,
         )
         evidence = self._witness(pose, points_m)
         log_prior = -0.5 * (self._tail + 3.0) * math.log(1.0 + surprise / self._tail)
         refined = Pose2(float(pose[0]), float(pose[1]), float(pose[2])) @ Pose2.identity()
-        belief = Belief(refined, np.linalg.inv(information))
+        # Rays err together where they see the same wall, so they count as a few; and how far they
+        # err is in the scan itself, by the same residuals that were minimized.
+        weight = p.covariance_rays / (len(points_m) * max(self._shares[RESIDUAL], p.least_residual_m**2))
+        held = (self._tail + 3.0) / (self._tail + surprise) * prior_information
+        belief = Belief(refined, np.linalg.inv(weight * hessian + held))
         return Match(belief, evidence, float(surprise), log_prior)
 
     def _witness(self, pose: NDArray[np.float64], points_m: NDArray[np.float64]) -> Evidence:
@@ -210,7 +219,7 @@ class ScanMatcher:
             p.stray_log_odds,
             self._shares,
         )
-        hits, short, through = (float(share) for share in self._shares)
+        hits, short, through = (float(share) for share in self._shares[:RESIDUAL])
         return Evidence(hits, short, through, p.independent_rays * float(log_likelihood))
 
 
