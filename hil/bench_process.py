@@ -4,9 +4,9 @@
 
     python -m hil.bench_process --spec SPEC.json
 
-``DIRECTORY/lidar`` and ``DIRECTORY/base`` lead to the devices, ``DIRECTORY/control`` is a unix
-socket that takes one JSON object a line, ``{"verb": ..., ...}``, and answers each with one. It
-comes last: once it is there, the bench runs.
+``DIRECTORY/base`` and, for each lidar, ``DIRECTORY/lidar.NAME`` lead to the devices.
+``DIRECTORY/control`` is a unix socket that takes one JSON object a line, ``{"verb": ..., ...}``,
+and answers each with one. It comes last: once it is there, the bench runs.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import socket
 import sys
 import tty
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias
 
@@ -36,15 +36,18 @@ from hil.emulator.roboteq import RoboteqEmulator
 from hil.emulator.rplidar import RplidarEmulator, RplidarModel
 from hil.errors import BenchError
 from hil.hall import build_hall
-from hil.plant.plant import Plant, RobotParameters
+from hil.plant.plant import LidarParameters, Plant, RobotParameters
 from hil.plant.world import Box, Disc, Obstacle, Pose, TimedPose, World
 from hil.player import Player
+from hil.scanners import MountedLidar
 
 Reply: TypeAlias = dict[str, Any]
 
-LIDAR: Final = "lidar"
+FRONT: Final = "front"
 BASE: Final = "base"
 CONTROL: Final = "control"
+
+_UNEVENNESS_HZ: Final = 0.3
 
 _TICK_NS: Final = 2_000_000
 _READ_BYTES: Final = 4096
@@ -64,6 +67,7 @@ class BenchSpec(BaseModel):
         log: A CARMEN log to play, instead of a plant.
         start: Where the robot stands: x and y in m, yaw in rad, in the frame of the map.
         robot: Outline, drive and lidar of the robot.
+        lidars: All lidars by name, where the robot has other ones than its own, named ``front``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -75,6 +79,7 @@ class BenchSpec(BaseModel):
     log: Path | None = None
     start: Pose = Pose(7.2, 2.5, 0.0)
     robot: RobotParameters = Field(default_factory=RobotParameters)
+    lidars: dict[str, LidarParameters] = {}
 
 
 def read_spec(path: Path) -> BenchSpec:
@@ -99,6 +104,35 @@ def world_from_grid(grid: OccupancyGrid) -> World:
     if origin.yaw_rad != 0.0:
         raise BenchError("the bench takes no map whose origin is turned")
     return World(grid.occupied, grid.resolution_m, origin.x_m, origin.y_m)
+
+
+def build_devices(
+    plant: Plant, lidars: Mapping[str, LidarParameters], seed: int
+) -> dict[str, Emulator]:
+    """Return the devices of a plant's robot by their names.
+
+    Args:
+        plant: The robot in its world.
+        lidars: Its lidars by name.
+        seed: Of faults on the lines.
+    """
+    *lidar_rngs, base_rng = map(
+        np.random.default_rng, np.random.SeedSequence(seed).spawn(len(lidars) + 1)
+    )
+    devices: dict[str, Emulator] = {
+        f"lidar.{name}": RplidarEmulator(MountedLidar(plant, parameters), rng, model_of(number))
+        for number, ((name, parameters), rng) in enumerate(
+            zip(lidars.items(), lidar_rngs, strict=True)
+        )
+    }
+    devices[BASE] = RoboteqEmulator(plant.wheels, base_rng)
+    return devices
+
+
+def model_of(number: int) -> RplidarModel:
+    """Return the model of one lidar of several, of which no two turn at the same pace."""
+    nominal = RplidarModel()
+    return replace(nominal, revolution_hz=nominal.revolution_hz - _UNEVENNESS_HZ * number)
 
 
 class _Line:
@@ -221,15 +255,21 @@ class BenchProcess:
                     line.unplug()
 
     def _build_lines(self, spec: BenchSpec) -> dict[str, _Line]:
-        lidar_rng, base_rng = (
-            np.random.default_rng(child) for child in np.random.SeedSequence(spec.seed).spawn(2)
-        )
+        if self._plant is not None:
+            lidars = spec.lidars or {FRONT: spec.robot.lidar}
+            devices = build_devices(self._plant, lidars, spec.seed)
+        else:
+            devices = self._build_played(spec.seed)
+        return {name: _Line(spec.directory / name, device) for name, device in devices.items()}
+
+    def _build_played(self, seed: int) -> dict[str, Emulator]:
+        lidar_rng, base_rng = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(2))
         hook = None if self._player is None else self._player.on_revolution
-        lidar = RplidarEmulator(self._body.lidar_ranges, lidar_rng, RplidarModel(), hook)
-        base = RoboteqEmulator(self._body.wheels, base_rng)
         return {
-            LIDAR: _Line(spec.directory / LIDAR, lidar),
-            BASE: _Line(spec.directory / BASE, base),
+            f"lidar.{FRONT}": RplidarEmulator(
+                self._body.lidar_ranges, lidar_rng, RplidarModel(), hook
+            ),
+            BASE: RoboteqEmulator(self._body.wheels, base_rng),
         }
 
     def _loop(self, server: socket.socket) -> None:

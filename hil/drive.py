@@ -155,6 +155,7 @@ class Drive:
                 map=self._directory / "hall.yaml",
                 start=self._scenario.start,
                 robot=ROBOT,
+                lidars=self._scenario.lidars,
             )
             rig = stack.enter_context(PtyRig(spec, config, self._clock))
             rig.bench.add_obstacle(BLOCKAGE.name, FORKLIFT, [(0.0, *FORKLIFT_POSE)])

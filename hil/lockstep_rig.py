@@ -14,16 +14,12 @@ import numpy as np
 
 from agent import config
 from agent.clock import SimulatedClock
-from agent.loop import BASE, LIDAR
 from agent.mailbox import Mailbox, Outbox
-from agent.main import PERIOD_NS, build_agent, identity_of
-from agent.mapping.map_file import load_map
+from agent.main import PERIOD_NS, build_agent, identity_of, load_places
 from agent.telemetry.publication import Message
 from drivers.port import MemoryPort
-from drivers.runner import DeviceRunner
-from hil.bench_process import world_from_grid
-from hil.emulator.roboteq import RoboteqEmulator
-from hil.emulator.rplidar import RplidarEmulator
+from drivers.runner import DeviceRunner, PortOpener
+from hil.bench_process import build_devices, world_from_grid
 from hil.lockstep import DeviceBench
 from hil.master_control import MasterControl
 from hil.plant.plant import Plant
@@ -66,29 +62,24 @@ class LockstepRig:
     def __init__(self, scenario: Scenario, directory: Path) -> None:
         settings = config.load(scenario.write_config(directory), environment={})
         self.clock = SimulatedClock()
-        self.agent = build_agent(settings, load_map(settings.map.file))
+        self.agent = build_agent(settings, load_places(settings))
         self.master = MasterControl(identity_of(settings), self.clock)
         world = world_from_grid(scenario.hall.grid)
         world.add(BLOCKAGE)
         self.plant = Plant(world, ROBOT, scenario.start, scenario.seed)
         self._scenario = scenario
-        self._mailbox = Mailbox()
+        self._mailbox = Mailbox(tuple(settings.mounts))
         self._forklift = Forklift()
-        lidar_rng, base_rng = map(
-            np.random.default_rng, np.random.SeedSequence(scenario.seed).spawn(2)
-        )
-        lidar_end, lidar_port = MemoryPort.pair()
-        base_end, base_port = MemoryPort.pair()
-        self.bench = DeviceBench(
-            self.plant,
-            {
-                LIDAR: RplidarEmulator(self.plant.lidar_ranges, lidar_rng),
-                BASE: RoboteqEmulator(self.plant.wheels, base_rng),
-            },
-            {LIDAR: lidar_end, BASE: base_end},
-        )
-        self._lidar = DeviceRunner(LIDAR, settings.lidar.build("lidar"), lambda _: lidar_port)
-        self._base = DeviceRunner(BASE, settings.base.build("base"), lambda _: base_port)
+        devices = build_devices(self.plant, scenario.lidars, scenario.seed)
+        ends, ports = {}, {}
+        for name in devices:
+            ends[name], ports[name] = MemoryPort.pair()
+        self.bench = DeviceBench(self.plant, devices, ends)
+        self._runners = [
+            DeviceRunner(name, section.build(name), _plug(ports[name]))
+            for name, section in settings.devices.items()
+        ]
+        self._base = self._runners[-1]
         self._digest = hashlib.sha256()
         self._messages = 0
         self._errors_m: list[float] = []
@@ -116,7 +107,7 @@ class LockstepRig:
         now_ns = self.clock.now_ns() + STEP_NS
         self.clock.wait_until_ns(now_ns)
         self.bench.advance(now_ns)
-        for runner in (self._lidar, self._base):
+        for runner in self._runners:
             for output in runner.service(now_ns):
                 self._mailbox.put(runner.name, output)
         if now_ns % PERIOD_NS == 0:
@@ -150,3 +141,7 @@ class LockstepRig:
         for message in outbox.publications:
             self._digest.update(message.payload)
         self._messages += len(outbox.publications)
+
+
+def _plug(port: MemoryPort) -> PortOpener:
+    return lambda spec: port

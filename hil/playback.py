@@ -46,14 +46,15 @@ serial_number = "playback"
 length_m = 0.6
 width_m = 0.5
 
-[map]
+[map.playback]
 file = "{map}"
-id = "playback"
-start_pose = [{init.x_m}, {init.y_m}, {init.yaw_rad}]
 
-[lidar]
+[start]
+pose = [{init.x_m}, {init.y_m}, {init.yaw_rad}]
+
+[lidar.front]
 driver = "rplidar"
-port = "{directory}/lidar"
+port = "{directory}/lidar.front"
 
 [base]
 driver = "roboteq"

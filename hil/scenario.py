@@ -4,9 +4,11 @@ One description serves both rigs: ptys in real time and memory in lock-step.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 
 from agent.vda5050.messages import State
 from hil.hall import Hall, build_hall
@@ -14,6 +16,7 @@ from hil.master_control import Station
 from hil.plant.plant import LidarParameters, RobotParameters
 from hil.plant.robot import DriveParameters
 from hil.plant.world import Box, Pose, standing
+from hil.scanners import Scanner
 
 MAP_ID = "hall"
 START = "dock-1"
@@ -32,28 +35,38 @@ ROBOT = RobotParameters(
     lidar=LidarParameters(base_from_lidar=Pose(0.3, 0.0, 0.0), max_range_m=12.0),
 )
 
-CONFIG = """\
-seed = {seed}
+NOSE = MappingProxyType({"front": Scanner(ROBOT.lidar)})
 
+# As on many a transport robot: at two opposite corners, a hand's breadth out, each with a view of
+# 270 degrees, so that both together see all around. The rest is the robot itself.
+_INWARDS = ((2.27, -2.27),)
+CORNERS = MappingProxyType(
+    {
+        "front": Scanner(
+            LidarParameters(base_from_lidar=Pose(0.48, 0.33, 0.25 * math.pi), max_range_m=12.0),
+            _INWARDS,
+        ),
+        "rear": Scanner(
+            LidarParameters(base_from_lidar=Pose(-0.48, -0.33, -0.75 * math.pi), max_range_m=12.0),
+            _INWARDS,
+        ),
+    }
+)
+
+CONFIG = """\
 [robot]
 manufacturer = "haulier"
 serial_number = "demo-01"
 length_m = {length_m}
 width_m = {width_m}
 
-[map]
+[map.{map_id}]
 file = "hall.yaml"
-id = "{map_id}"
-start_pose = [{start.x_m}, {start.y_m}, {start.yaw_rad}]
 
-[lidar]
-driver = "rplidar"
-port = "{lidar_port}"
-mount = [{mount.x_m}, {mount.y_m}, {mount.yaw_rad}]
+[start]
+pose = [{start.x_m}, {start.y_m}, {start.yaw_rad}]
 
-[lidar.options]
-mode = "express"
-
+{lidars}
 [base]
 driver = "roboteq"
 port = "{base_port}"
@@ -77,6 +90,17 @@ speed_mps = 1.2
 speed_mps = 1.3
 """
 
+LIDAR_CONFIG = """\
+[lidar.{name}]
+driver = "rplidar"
+port = "{port}"
+mount = [{mount.x_m}, {mount.y_m}, {mount.yaw_rad}]
+mask = {mask}
+
+[lidar.{name}.options]
+mode = "express"
+"""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scenario:
@@ -84,15 +108,22 @@ class Scenario:
 
     Attributes:
         hall: Where it takes place.
-        seed: Of slip, noise and particles.
+        seed: Of slip and noise.
         stations: The order: first where the robot stands, then the way through the lanes.
         names: The stations among them that are visited.
+        scanners: The robot's lidars.
     """
 
     hall: Hall
     seed: int
     stations: tuple[Station, ...]
     names: tuple[str, ...]
+    scanners: Mapping[str, Scanner] = NOSE
+
+    @property
+    def lidars(self) -> dict[str, LidarParameters]:
+        """The lidars as the bench takes them."""
+        return {name: scanner.parameters for name, scanner in self.scanners.items()}
 
     @property
     def start(self) -> Pose:
@@ -111,14 +142,20 @@ class Scenario:
         self.hall.write(directory)
         path = directory / "haulier.toml"
         text = CONFIG.format(
-            seed=self.seed,
             length_m=ROBOT.length_m,
             width_m=ROBOT.width_m,
             map_id=MAP_ID,
             start=self.start,
-            lidar_port=directory / "lidar",
+            lidars="\n".join(
+                LIDAR_CONFIG.format(
+                    name=name,
+                    port=directory / f"lidar.{name}",
+                    mount=scanner.parameters.base_from_lidar,
+                    mask=[list(sector) for sector in scanner.mask],
+                )
+                for name, scanner in self.scanners.items()
+            ),
             base_port=directory / "base",
-            mount=ROBOT.lidar.base_from_lidar,
             drive=ROBOT.drive,
             broker_host=broker_host,
             broker_port=broker_port,

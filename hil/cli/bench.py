@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from agent.cli.eval import parse_pose
 from agent.cli.verb import Verb
 from agent.clock import SystemClock
+from hil.cli import health, precision
+from hil.cli.numbers import parse_count
 from hil.errors import ExtraMissing
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     )
     run.add_argument("case", choices=CASES)
     run.add_argument("--seed", type=int, default=1, help="of hall, slip and noise (default 1)")
-    run.add_argument("--times", type=_count, default=2, help="how often to run it (default 2)")
+    run.add_argument("--times", type=parse_count, default=2, help="how often to run it (default 2)")
     run.add_argument("--json", action="store_true", help="print one JSON object")
     play = actions.add_parser("play", help="play a CARMEN log as wire bytes into the daemon")
     play.add_argument("log", type=Path, metavar="LOG", help="CARMEN log, plain or .gz")
@@ -39,6 +41,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     play.add_argument("--ref", type=Path, help="reference trajectory (TUM)")
     play.add_argument("--tum", type=Path, help="write the daemon's trajectory here (TUM)")
     play.add_argument("--json", action="store_true", help="print one JSON object")
+    health.configure(actions.add_parser("health", help="make localization fail, and count"))
+    precision.configure(actions.add_parser("precision", help="measure how precise the pose is"))
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -49,6 +53,10 @@ def _run(options: argparse.Namespace) -> int:
             return 0
         case "run":
             return _run_case(options)
+        case "health":
+            return health.run(options)
+        case "precision":
+            return precision.run(options)
         case _:
             return _play(options)
 
@@ -157,12 +165,6 @@ def _show_playback(result: "PlaybackResult", error: "TrajectoryError | None") ->
             f"max {math.degrees(error.heading_rad.max):.2f} deg"
         )
     print(f"loop      {loop['cycles']} cycles, {loop['overruns']} deadlines missed")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"not a whole number from 1 up: {text}")
-    return int(text)
 
 
 VERB = Verb("bench", "run cases and recorded logs on the bench", _configure, _run)

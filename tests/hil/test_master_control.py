@@ -19,7 +19,7 @@ from agent.vda5050.state_report import StateReport
 from agent.vda5050.topics import TO_ROBOT, base
 from hil.broker import BrokerProcess, free_port
 from hil.master_control import MasterControl, MqttMaster, Station
-from tests.agent.vda5050.orders import IDENTITY, MAP, situation
+from tests.agent.vda5050.orders import IDENTITY, MAP, MAPS, situation
 from tests.agent.vda5050.test_state_report import VEHICLE
 
 ROUTE = [Station(float(i), 0.0, max_speed_mps=0.5) for i in range(6)]
@@ -29,9 +29,9 @@ class Robot:
     """Order book and state report of the agent, on wheels that reach one node per step."""
 
     def __init__(self) -> None:
-        self.book = OrderBook(IDENTITY)
+        self.book = OrderBook(IDENTITY, MAPS)
         self.actions = InstantActionRunner(IDENTITY)
-        self.report = StateReport(IDENTITY, VEHICLE)
+        self.report = StateReport(IDENTITY, VEHICLE, MAPS)
         self.now_ns = 0
         self.x_m = 0.0
         self.nodes: list[str] = []
