@@ -1,8 +1,7 @@
 """Localization on a recording: the localizer of the daemon, fed from a log."""
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 

@@ -260,7 +260,5 @@ def _peaks(
         poses[found, 1] = centre[1] + (j - half_widths[1]) * steps[0]
         poses[found, 2] = centre[2] + (k - half_widths[2]) * steps[1]
         scores[found] = best
-        lattice[
-            max(0, k - 1) : k + 2, max(0, i - 1) : i + 2, max(0, j - 1) : j + 2
-        ] = -np.inf
+        lattice[max(0, k - 1) : k + 2, max(0, i - 1) : i + 2, max(0, j - 1) : j + 2] = -np.inf
     return poses.shape[0]

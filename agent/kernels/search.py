@@ -121,9 +121,7 @@ def bound_roots(
 
 
 @njit(cache=True, nogil=True)
-def sort_descending(
-    bounds: NDArray[np.int32], largest: int, order: NDArray[np.int32]
-) -> None:
+def sort_descending(bounds: NDArray[np.int32], largest: int, order: NDArray[np.int32]) -> None:
     """Return the order of small integers, largest first, equal ones as they come.
 
     Args:

@@ -122,3 +122,36 @@ def witness(
     for kind in range(3):
         shares[kind] /= count
     return total / count
+
+
+@njit(cache=True, nogil=True)
+def owed_share(
+    pose: NDArray[np.float64],
+    rays: NDArray[np.float64],
+    distance_m: NDArray[np.float32],
+    resolution_m: float,
+    reach_m: float,
+) -> float:
+    """Return the share of rays without return that a surface of the map should have returned.
+
+    Args:
+        pose: float64, shape ``(3,)``, ``grid_from_base``.
+        rays: float64, shape ``(m, 3)``, origin (m) and heading (rad) of each in the base frame.
+        distance_m: float32, distance field.
+        resolution_m: Edge of a cell.
+        reach_m: How near a surface must be to return every ray.
+    """
+    if rays.shape[0] == 0:
+        return 0.0
+    cos, sin = math.cos(pose[2]), math.sin(pose[2])
+    owed = 0
+    for j in range(rays.shape[0]):
+        x_m = pose[0] + cos * rays[j, 0] - sin * rays[j, 1]
+        y_m = pose[1] + sin * rays[j, 0] + cos * rays[j, 1]
+        heading = pose[2] + rays[j, 2]
+        free_m = first_surface_m(
+            distance_m, resolution_m, x_m, y_m, math.cos(heading), math.sin(heading), reach_m
+        )
+        if free_m < reach_m:
+            owed += 1
+    return owed / rays.shape[0]

@@ -18,7 +18,6 @@ from agent.geometry.pose import Pose2
 from agent.localization.hypotheses import Hypothesis
 from agent.localization.scan_matcher import Evidence
 
-
 SLIP_WAY_M = 1.0  # way after which a correction has faded to a third
 SLIP_FADE = 0.98  # per scan, so that the noise of scans taken at rest does not pile up
 
@@ -31,14 +30,14 @@ class HealthParams:
         through_usual: Share of rays through the map that is no cause for doubt.
         through_grave: Share that makes a pose lost at once; the doubt of a scan grows linearly from
             0 at the usual share to 1 here, and a sum of 1 is lost.
-        strong_hits: Least share of hits of a scan that proves a place by itself.
-        strong_through: Most rays through the map of such a scan.
-        fair_hits: Least share of hits of a scan that supports a pose somebody stated, or one that
-            was followed for a while.
+        proof_hits: Least share of hits of a scan that proves a place by itself.
+        proof_through: Most rays through the map of such a scan.
+        fair_hits: Least share of hits of a scan that supports a place.
         fair_through: Most rays through the map of such a scan.
-        fair_scans: Scans in a row that must support a stated pose.
-        fair_spots: Spots in a row, apart from one another, that must support a pose found by search
-            if no scan proves it.
+        fair_scans: Scans in a row that must support a pose that somebody stated.
+        fair_spots: Spots in a row, apart from one another, that must support a pose found by a
+            search if no scan proves it.
+        scarce_hits: Share of hits below which it is worth looking elsewhere.
         certain: Probability among all hypotheses that the best needs to be found.
         uncertain: Probability below which it is lost again.
         position_limit_m: Standard deviation of the position beyond which the pose is lost.
@@ -49,8 +48,10 @@ class HealthParams:
         changed_through: Mean share of rays through the map from which on the hall counts as changed.
         changed_strange: The same for all rays that do not hit the map.
         changed_over_m: Way over which these means are taken, so that a crowd is not a changed hall.
-        covered: Drop of the share of usable rays below its mean over that way from which on the
-            lidar counts as covered in part.
+        foreign_through: Mean share of rays through the map from which on it is of another place.
+        missing: Share of rays that the map should have returned, and did not, from which on that is
+            reported.
+        covered: The same from which on the lidar counts as covered; glass accounts for less.
         warning_s: How long a warning stays after its cause.
         blind_scans: Scans in a row that say nothing after which the pose is lost.
         scan_timeout_s: Longest time without a scan.
@@ -60,23 +61,26 @@ class HealthParams:
 
     through_usual: Annotated[float, Ge(0), Le(1)] = 0.06
     through_grave: Annotated[float, Ge(0), Le(1)] = 0.30
-    strong_hits: Annotated[float, Ge(0), Le(1)] = 0.85
-    strong_through: Annotated[float, Ge(0), Le(1)] = 0.02
-    fair_hits: Annotated[float, Ge(0), Le(1)] = 0.40
-    fair_through: Annotated[float, Ge(0), Le(1)] = 0.05
+    proof_hits: Annotated[float, Ge(0), Le(1)] = 0.95
+    proof_through: Annotated[float, Ge(0), Le(1)] = 0.01
+    fair_hits: Annotated[float, Ge(0), Le(1)] = 0.70
+    fair_through: Annotated[float, Ge(0), Le(1)] = 0.03
     fair_scans: Annotated[int, Ge(1)] = 3
     fair_spots: Annotated[int, Ge(1)] = 4
+    scarce_hits: Annotated[float, Ge(0), Le(1)] = 0.40
     certain: Annotated[float, Gt(0), Le(1)] = 0.99
     uncertain: Annotated[float, Ge(0), Le(1)] = 0.90
     position_limit_m: Annotated[float, Gt(0)] = 0.5
     heading_limit_rad: Annotated[float, Gt(0)] = 0.2
-    slip_m: Annotated[float, Gt(0)] = 0.15
-    slip_rad: Annotated[float, Gt(0)] = 0.20
+    slip_m: Annotated[float, Gt(0)] = 0.20
+    slip_rad: Annotated[float, Gt(0)] = 0.25
     slip_share: Annotated[float, Ge(0)] = 0.20
     changed_through: Annotated[float, Gt(0), Le(1)] = 0.025
     changed_strange: Annotated[float, Gt(0), Le(1)] = 0.60
     changed_over_m: Annotated[float, Gt(0)] = 3.0
-    covered: Annotated[float, Gt(0), Le(1)] = 0.30
+    foreign_through: Annotated[float, Gt(0), Le(1)] = 0.08
+    missing: Annotated[float, Gt(0), Le(1)] = 0.30
+    covered: Annotated[float, Gt(0), Le(1)] = 0.40
     warning_s: Annotated[float, Gt(0)] = 3.0
     blind_scans: Annotated[int, Ge(1)] = 2
     scan_timeout_s: Annotated[float, Gt(0)] = 1.0
@@ -129,7 +133,7 @@ class Situation:
         certainty: Probability of the best among all.
         spots: How many spots, apart from one another, the hypotheses have been compared on.
         motion: Of the base since the scan before, by the odometry.
-        usable: Share of the rays of the scan that came back from farther than the robot itself.
+        missing: Share of the rays of the scan that the map should have returned, but did not.
     """
 
     best: Hypothesis | None
@@ -137,7 +141,7 @@ class Situation:
     certainty: float
     spots: int
     motion: Pose2
-    usable: float
+    missing: float
 
 
 class LocalizationHealth:
@@ -156,6 +160,7 @@ class LocalizationHealth:
         self._stated = stated
         self._found = False
         self._doubt = 0.0
+        self._hits = 0.0
         self._fair_scans = 0
         self._fair_spots: set[int] = set()
         self._blind = 0
@@ -164,7 +169,6 @@ class LocalizationHealth:
         self._newest_scan_ns: int | None = None
         self._warning, self._warned_ns = "", 0
         self._mean_through = self._mean_strange = 0.0
-        self._mean_usable: float | None = None
         self._slip = SlipMeter()
 
     @property
@@ -180,12 +184,12 @@ class LocalizationHealth:
     @property
     def is_doubtful(self) -> bool:
         """Whether it is worth asking if the robot might be somewhere else."""
-        return not self._found or self._doubt >= 0.2 or self._fair_scans == 0
+        return not self._found or self._doubt >= 0.2 or self._hits < self._params.scarce_hits
 
     def is_proof(self, evidence: Evidence) -> bool:
         """Return whether a scan proves a place by itself."""
         p = self._params
-        return evidence.hits >= p.strong_hits and evidence.through <= p.strong_through
+        return evidence.hits >= p.proof_hits and evidence.through <= p.proof_through
 
     def observe_blindness(self, stamp_ns: int, what: str) -> None:
         """Take note of a scan that says nothing, and of what is wrong with it."""
@@ -197,6 +201,12 @@ class LocalizationHealth:
     def observe(self, stamp_ns: int, situation: Situation) -> None:
         """Judge the pose by the newest scan."""
         self._newest_scan_ns = stamp_ns
+        if situation.missing >= self._params.covered:
+            share = f"{situation.missing:.0%}"
+            self.observe_blindness(
+                stamp_ns, f"the lidar is covered: {share} of its rays miss walls of the map"
+            )
+            return
         self._blind = 0
         best = situation.best
         if best is None:
@@ -206,7 +216,8 @@ class LocalizationHealth:
         explained = evidence.hits + evidence.through
         self._score = situation.certainty * (evidence.hits / explained if explained else 0.0)
         self._weigh(evidence, situation.spots)
-        self._warn(stamp_ns, situation, best)
+        self._accumulate(situation, best)
+        self._warn(stamp_ns, situation)
         if against := self._objection(situation, best):
             self._lose(against)
         elif self._is_proved(situation, evidence):
@@ -234,10 +245,11 @@ class LocalizationHealth:
     def _weigh(self, evidence: Evidence, spot: int) -> None:
         """Sum up doubt and support."""
         p = self._params
+        self._hits = evidence.hits
         excess = (evidence.through - p.through_usual) / (p.through_grave - p.through_usual)
         if excess > 0.0:
             self._doubt += excess
-        elif evidence.hits >= p.fair_hits:
+        elif evidence.hits >= p.scarce_hits:
             self._doubt *= 0.5
         if evidence.hits >= p.fair_hits and evidence.through <= p.fair_through:
             self._fair_scans += 1
@@ -253,6 +265,11 @@ class LocalizationHealth:
             return (
                 f"{best.evidence.through:.0%} of the rays go through walls of the map: "
                 "this is another place, or the map is of another one"
+            )
+        if self._mean_through > p.foreign_through:
+            return (
+                f"{self._mean_through:.0%} of the rays go through walls of the map for a while: "
+                "it is of another place, or of another time"
             )
         if position_m > p.position_limit_m:
             return f"the position is known to {position_m:.1f} m only: nothing in sight fixes it"
@@ -278,21 +295,25 @@ class LocalizationHealth:
         self._fair_spots.clear()
         self._verdict = verdict
 
-    def _warn(self, stamp_ns: int, situation: Situation, best: Hypothesis) -> None:
-        p, evidence = self._params, best.evidence
-        strange = evidence.short + evidence.through
-        usual = situation.usable if self._mean_usable is None else self._mean_usable
+    def _accumulate(self, situation: Situation, best: Hypothesis) -> None:
+        """Take the means over the way, of a pose that has proved itself."""
+        if not self._found:
+            self._mean_through = self._mean_strange = 0.0
+            self._slip = SlipMeter()
+            return
+        evidence = best.evidence
         moved_m = situation.motion.distance_m(Pose2.identity())
-        gain = 1.0 - math.exp(-moved_m / p.changed_over_m)
-        if self._found:
-            self._slip.add(situation.motion, best.correction)
+        gain = 1.0 - math.exp(-moved_m / self._params.changed_over_m)
         self._mean_through += gain * (evidence.through - self._mean_through)
-        self._mean_strange += gain * (strange - self._mean_strange)
-        self._mean_usable = usual + gain * (situation.usable - usual)
+        self._mean_strange += gain * (evidence.short + evidence.through - self._mean_strange)
+        self._slip.add(situation.motion, best.correction)
+
+    def _warn(self, stamp_ns: int, situation: Situation) -> None:
+        p = self._params
         if self._slip.exceeds(p):
             warning = "the wheels disagree with the lidar: they slip, or the robot was moved"
-        elif situation.usable < usual - p.covered:
-            warning = f"{usual - situation.usable:.0%} of the rays are missing: is the lidar covered?"
+        elif situation.missing >= p.missing:
+            warning = f"{situation.missing:.0%} of the rays miss walls: is the lidar covered?"
         elif self._mean_through > p.changed_through or self._mean_strange > p.changed_strange:
             warning = (
                 f"{self._mean_strange:.0%} of what the lidar sees is not on the map, "

@@ -47,7 +47,6 @@ from agent.localization.scan_matcher import MatcherParams, ScanMatcher
 from agent.localization.sweep import Sweep, SweepAssembly
 from drivers.measurement import Odometry, Scan
 
-
 # How well a search of the whole map knows a place: squares of 0.1 m, headings of 2 degrees.
 SEARCHED = np.diag(np.square([0.1, 0.1, 0.03]))
 
@@ -77,6 +76,7 @@ class LidarLimits:
         most_rays: More returns of a scan are thinned out evenly.
         least_rays: A scan with fewer is blind.
         least_share: So is one with a smaller share of its rays.
+        sure_range_m: A surface nearer than this returns every ray, unless it is of glass.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -86,6 +86,7 @@ class LidarLimits:
     most_rays: Annotated[int, Ge(30)] = 360
     least_rays: Annotated[int, Ge(3)] = 20
     least_share: Annotated[float, Ge(0), Le(1)] = 0.08
+    sure_range_m: Annotated[float, Gt(0)] = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +226,8 @@ class Localizer:
         self._newest_scan_ns: dict[str, int] = {}
         self._shown: dict[str, tuple[bytes, Pose2]] = {}
         self._points_m = np.empty((0, 2))
-        self._sweep_ns, self._motion, self._usable = 0, Pose2.identity(), 1.0
+        self._sweep_ns, self._motion = 0, Pose2.identity()
+        self._unreturned, self._unreturned_share = np.empty((0, 3)), 0.0
         self._history = OdometryHistory()
         self._bank = HypothesisBank(params.bank)
         self._health = LocalizationHealth(params.health)
@@ -319,7 +321,8 @@ class Localizer:
         if usable < max(limits.least_rays, limits.least_share * sweep.rays):
             self.counters.scans_blind += 1
             self._health.observe_blindness(
-                sweep.stamp_ns, f"the lidar is covered or blind: {usable} of {sweep.rays} rays usable"
+                sweep.stamp_ns,
+                f"the lidar is covered or blind: {usable} of {sweep.rays} rays usable",
             )
             return False
         self.counters.scans_used += 1
@@ -425,7 +428,8 @@ class Localizer:
         motion = before.inverse() @ sweep.odom_from_base
         self._odom_from_base = sweep.odom_from_base
         self._motion = motion
-        self._usable = len(sweep.points_m) / sweep.rays
+        self._unreturned = _thinned(sweep.unreturned, self._params.lidar.most_rays)
+        self._unreturned_share = len(sweep.unreturned) / sweep.rays
         if self._stated is not None:
             stated = self._expect(self._stated, motion)
             self._stated = None
@@ -453,9 +457,17 @@ class Localizer:
                 certainty=self._bank.certainty,
                 spots=self._bank.spots,
                 motion=self._motion,
-                usable=self._usable,
+                missing=self._missing(best),
             ),
         )
+
+    def _missing(self, best: Hypothesis | None) -> float:
+        """Return the share of all rays that the map should have returned, but did not."""
+        if best is None:
+            return 0.0
+        reach_m = self._params.lidar.sure_range_m
+        owed = self._matcher.owed_share(best.belief.pose, self._unreturned, reach_m)
+        return owed * self._unreturned_share
 
     def _begin(self, stated: Belief, points_m: NDArray[np.float64]) -> list[Hypothesis]:
         """Return where a scan fits around a stated pose."""

@@ -52,9 +52,7 @@ class SearchPyramid:
     free_columns: NDArray[np.int64]
 
     @classmethod
-    def build(
-        cls, likelihood: NDArray[np.uint8], free: NDArray[np.bool_], levels: int
-    ) -> Self:
+    def build(cls, likelihood: NDArray[np.uint8], free: NDArray[np.bool_], levels: int) -> Self:
         """Pool a likelihood and a mask of free cells, both of shape ``(rows, columns)``."""
         rows, columns = likelihood.shape
         margin = 2 ** (levels - 1)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from agent.geometry.pose import Pose2
 from agent.kernels.registration import correlate, register
-from agent.kernels.visibility import RESIDUAL, witness
+from agent.kernels.visibility import RESIDUAL, owed_share, witness
 from agent.localization.motion_model import Belief
 from agent.localization.place import Place
 
@@ -168,9 +168,23 @@ class ScanMatcher:
         """
         return self._refine(_array(start), prediction, points_m)
 
-    def witness(self, pose: Pose2, points_m: NDArray[np.float64]) -> Evidence:
-        """Return what a scan says about a pose, ``grid_from_base``."""
-        return self._witness(_array(pose), points_m)
+    def owed_share(self, pose: Pose2, rays: NDArray[np.float64], reach_m: float) -> float:
+        """Return which share of rays without return the map should have returned.
+
+        Args:
+            pose: ``grid_from_base``.
+            rays: Shape ``(m, 3)``, origin (m) and heading (rad) in the base frame.
+            reach_m: How near a surface must be to return every ray.
+        """
+        return float(
+            owed_share(
+                _array(pose),
+                rays,
+                self._place.field.distance_m,
+                self._place.grid.resolution_m,
+                reach_m,
+            )
+        )
 
     def _half_width(self, stddev: float, axis: int) -> int:
         least, most = self._params.lattice_least[axis], self._params.lattice_most[axis]
@@ -202,7 +216,9 @@ class ScanMatcher:
         refined = Pose2(float(pose[0]), float(pose[1]), float(pose[2])) @ Pose2.identity()
         # Rays err together where they see the same wall, so they count as a few; and how far they
         # err is in the scan itself, by the same residuals that were minimized.
-        weight = p.covariance_rays / (len(points_m) * max(self._shares[RESIDUAL], p.least_residual_m**2))
+        weight = p.covariance_rays / (
+            len(points_m) * max(self._shares[RESIDUAL], p.least_residual_m**2)
+        )
         held = (self._tail + 3.0) / (self._tail + surprise) * prior_information
         belief = Belief(refined, np.linalg.inv(weight * hessian + held))
         return Match(belief, evidence, float(surprise), log_prior)

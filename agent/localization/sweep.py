@@ -20,12 +20,15 @@ class Sweep:
         stamp_ns: The moment, that of the newest scan in it.
         odom_from_base: Where the base was then.
         points_m: Shape ``(m, 2)``, ends of rays in the base frame.
+        unreturned: Shape ``(k, 3)``, origin (m) and heading (rad), in the base frame, of rays that
+            came back from nothing, or from no farther than the robot itself.
         rays: How many rays the lidars cast.
     """
 
     stamp_ns: int
     odom_from_base: Pose2
     points_m: NDArray[np.float64]
+    unreturned: NDArray[np.float64]
     rays: int
 
 
@@ -36,9 +39,7 @@ class SweepAssembly:
     others have come at all closes the sweep without them, so that a dead lidar blinds only itself.
     """
 
-    def __init__(
-        self, lidars: Mapping[str, Pose2], min_range_m: float, max_range_m: float
-    ) -> None:
+    def __init__(self, lidars: Mapping[str, Pose2], min_range_m: float, max_range_m: float) -> None:
         """Assemble.
 
         Args:
@@ -60,14 +61,18 @@ class SweepAssembly:
         odom_from_base = history.at(scan.stamp_ns)
         if odom_from_base is None:
             return None
+        mount = self._lidars[lidar]
         points_m = deskew(
             scan,
             history,
-            self._lidars[lidar],
+            mount,
             min_range_m=self._min_range_m,
             max_range_m=self._max_range_m,
         )
-        part = Sweep(scan.stamp_ns, odom_from_base, points_m, scan.ranges_m.size)
+        headings_rad = scan.angles_rad[~(scan.ranges_m >= self._min_range_m)] + mount.yaw_rad
+        unreturned = np.empty((len(headings_rad), 3))
+        unreturned[:, 0], unreturned[:, 1], unreturned[:, 2] = mount.x_m, mount.y_m, headings_rad
+        part = Sweep(scan.stamp_ns, odom_from_base, points_m, unreturned, scan.ranges_m.size)
         if lidar in self._parts:
             ready = self._join()
             self._parts[lidar] = part
@@ -80,19 +85,25 @@ class SweepAssembly:
         newest = max(parts, key=lambda part: part.stamp_ns)
         if len(parts) == 1:
             return newest
+        moves = [newest.odom_from_base.inverse() @ part.odom_from_base for part in parts]
+        pairs = list(zip(moves, parts, strict=True))
+        unreturned = [
+            np.column_stack([_moved(move, part.unreturned), part.unreturned[:, 2] + move.yaw_rad])
+            for move, part in pairs
+        ]
         return Sweep(
             newest.stamp_ns,
             newest.odom_from_base,
-            np.concatenate([_seen_from(newest.odom_from_base, part) for part in parts]),
+            np.concatenate([_moved(move, part.points_m) for move, part in pairs]),
+            np.concatenate(unreturned),
             sum(part.rays for part in parts),
         )
 
 
-def _seen_from(odom_from_base: Pose2, part: Sweep) -> NDArray[np.float64]:
-    now_from_then = odom_from_base.inverse() @ part.odom_from_base
+def _moved(now_from_then: Pose2, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return points seen earlier, x and y in the first two columns, as seen now."""
     cos, sin = np.cos(now_from_then.yaw_rad), np.sin(now_from_then.yaw_rad)
-    x_m, y_m = part.points_m.T
-    return np.stack(
-        [now_from_then.x_m + cos * x_m - sin * y_m, now_from_then.y_m + sin * x_m + cos * y_m],
-        axis=1,
+    x_m, y_m = points[:, 0], points[:, 1]
+    return np.column_stack(
+        [now_from_then.x_m + cos * x_m - sin * y_m, now_from_then.y_m + sin * x_m + cos * y_m]
     )
