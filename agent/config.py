@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,13 +17,23 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from agent.avoidance.governor import MotionLimits
 from agent.avoidance.protective_field import ProtectiveFieldParams
+from agent.avoidance.surroundings import LidarMount
 from agent.errors import ConfigError
 from agent.geometry.pose import Pose2
 from agent.localization.localizer import LocalizationParams
+from agent.loop import BASE
 from agent.route.follower import FollowerParams
 from agent.telemetry.broker import BrokerParams
 from drivers import registry
@@ -30,6 +41,10 @@ from drivers.errors import DriverError
 
 DEFAULT_PATH = Path("/etc/haulier/haulier.toml")
 ENVIRONMENT_PREFIX = "HAULIER_"
+LIDAR_NAME = re.compile(r"[a-z][a-z0-9_]{0,15}")
+LIDAR = "lidar"
+
+Angle = Annotated[float, Ge(-3.15), Le(3.15)]
 
 
 class Section(BaseModel):
@@ -64,16 +79,24 @@ class RobotSection(Section):
 
 
 class MapSection(Section):
-    """The map and where on it the robot wakes up."""
+    """A map; its id is the section's name."""
 
     file: Path
-    id: Annotated[str, Field(min_length=1)]
-    start_pose: Annotated[tuple[float, float, float], Field(description="x (m), y (m), yaw (rad)")]
+
+
+class StartSection(Section):
+    """Where the robot wakes up."""
+
+    map: Annotated[str | None, Field(description="id of the map; may be left out with one")] = None
+    pose: Annotated[
+        tuple[float, float, float] | None,
+        Field(description="x (m), y (m), yaw (rad); without it the robot searches the whole map"),
+    ] = None
 
     @property
-    def map_from_base(self) -> Pose2:
-        """The start pose."""
-        return Pose2(*self.start_pose)
+    def map_from_base(self) -> Pose2 | None:
+        """The start pose, None where the robot is to find it."""
+        return None if self.pose is None else Pose2(*self.pose)
 
 
 class DeviceSection(Section):
@@ -87,7 +110,8 @@ class DeviceSection(Section):
         """Return the driver with its options.
 
         Args:
-            path: The kind of device, ``lidar`` or ``base``, which is also the section's name.
+            path: The section's name, which begins with the kind of device: ``lidar.front``,
+                ``base``.
 
         Raises:
             ConfigError: There is no such driver, or it is one for another kind of device, or it
@@ -97,8 +121,8 @@ class DeviceSection(Section):
             driver = registry.load(self.driver)
         except DriverError as error:
             raise ConfigError(f"{path}.driver: {error.detail}") from error
-        kind = "base" if hasattr(driver, "command") else "lidar"
-        if kind != path:
+        kind = BASE if hasattr(driver, "command") else LIDAR
+        if kind != path.partition(".")[0]:
             raise ConfigError(f"{path}.driver: {self.driver} is the driver of a {kind}")
         adapter: TypeAdapter[Any] = TypeAdapter(driver.options)
         try:
@@ -108,17 +132,24 @@ class DeviceSection(Section):
 
 
 class LidarSection(DeviceSection):
-    """The lidar and where it is mounted."""
+    """A lidar, where it is mounted, and where it sees nothing but the robot itself."""
 
     mount: Annotated[
         tuple[float, float, float],
         Field(description="position on the base: x (m), y (m), yaw (rad)"),
     ] = (0.0, 0.0, 0.0)
+    mask: Annotated[
+        tuple[tuple[Angle, Angle], ...],
+        Field(
+            description="sectors in which it sees the robot itself: from and to (rad), "
+            "counter-clockwise, in the lidar's own frame"
+        ),
+    ] = ()
 
     @property
-    def base_from_lidar(self) -> Pose2:
-        """The mount as a transform."""
-        return Pose2(*self.mount)
+    def as_mounted(self) -> LidarMount:
+        """How it is built into the robot."""
+        return LidarMount(Pose2(*self.mount), self.mask)
 
 
 class LocalSection(Section):
@@ -138,11 +169,11 @@ class Config(Section):
     """The whole file."""
 
     robot: RobotSection
-    map: MapSection
-    lidar: LidarSection
+    map: dict[str, MapSection]
+    lidar: dict[str, LidarSection]
     base: DeviceSection
     broker: BrokerParams
-    seed: Annotated[int, Ge(0)] = 0
+    start: StartSection = StartSection()
     localization: LocalizationParams = LocalizationParams()
     follower: FollowerParams = FollowerParams()
     field: ProtectiveFieldParams = ProtectiveFieldParams()
@@ -150,11 +181,64 @@ class Config(Section):
     order: OrderSection = OrderSection()
     local: LocalSection = LocalSection()
 
+    @field_validator("map", mode="before")
+    @classmethod
+    def _maps_have_ids(cls, value: Any) -> Any:
+        if isinstance(value, dict) and not all(isinstance(t, dict) for t in value.values()):
+            raise ValueError(
+                "every map is a table of its own, named by its id: write [map.hall] in place of "
+                "[map], and the start pose into [start] as pose"
+            )
+        return _not_empty(value, "map", "hall")
+
+    @field_validator("lidar", mode="before")
+    @classmethod
+    def _lidars_have_names(cls, value: Any) -> Any:
+        if isinstance(value, dict) and not all(isinstance(t, dict) for t in value.values()):
+            raise ValueError(
+                "every lidar is a table of its own, with a name: write [lidar.front] in place of "
+                "[lidar], and [lidar.front.options] in place of [lidar.options]"
+            )
+        for name in value if isinstance(value, dict) else ():
+            if not LIDAR_NAME.fullmatch(name):
+                raise ValueError(f"{name!r}: a name has up to 16 of a-z, 0-9 and _, a letter first")
+        return _not_empty(value, "lidar", "front")
+
     @model_validator(mode="after")
     def _ports_differ(self) -> "Config":
-        if self.lidar.port == self.base.port:
-            raise ValueError(f"lidar.port and base.port are both {self.lidar.port}")
+        found: dict[str, str] = {}
+        for name, device in self.devices.items():
+            if device.port in found:
+                raise ValueError(
+                    f"{found[device.port]}.port and {name}.port are both {device.port}"
+                )
+            found[device.port] = name
         return self
+
+    @model_validator(mode="after")
+    def _starts_on_a_map(self) -> "Config":
+        known = ", ".join(self.map)
+        if self.start.map is None and len(self.map) > 1:
+            raise ValueError(f"start.map: missing; on which map does the robot wake up: {known}?")
+        if self.start.map is not None and self.start.map not in self.map:
+            raise ValueError(f"start.map: there is no map {self.start.map}; known: {known}")
+        return self
+
+    @property
+    def devices(self) -> dict[str, DeviceSection]:
+        """All devices by the path of their section, which is also their name."""
+        lidars = {f"{LIDAR}.{name}": lidar for name, lidar in self.lidar.items()}
+        return {**lidars, BASE: self.base}
+
+    @property
+    def mounts(self) -> dict[str, LidarMount]:
+        """How the lidars are built in, by the names of the devices."""
+        return {f"{LIDAR}.{name}": lidar.as_mounted for name, lidar in self.lidar.items()}
+
+    @property
+    def start_map(self) -> str:
+        """Id of the map on which the robot wakes up."""
+        return next(iter(self.map)) if self.start.map is None else self.start.map
 
     def resolved(self, directory: Path) -> "Config":
         """Return the same with all relative file names taken from a directory."""
@@ -163,7 +247,10 @@ class Config(Section):
         broker = {name: directory / file for name, file in named.items() if file is not None}
         return self.model_copy(
             update={
-                "map": self.map.model_copy(update={"file": directory / self.map.file}),
+                "map": {
+                    map_id: section.model_copy(update={"file": directory / section.file})
+                    for map_id, section in self.map.items()
+                },
                 "local": self.local.model_copy(update={"socket": directory / self.local.socket}),
                 "broker": dataclasses.replace(self.broker, **broker),
             }
@@ -208,12 +295,20 @@ def _overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> dict[str, 
         *sections, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
         table = tree
         for section in sections:
+            # A map's id may have capitals, which the name of a variable cannot tell.
+            section = next((known for known in table if known.lower() == section), section)
             table = table.setdefault(section, {})
             if not isinstance(table, dict):
                 raise ConfigError(f"{name}: {section} is not a section")
         table[key] = _scalar(text)
         origins[".".join([*sections, key])] = name
     return origins
+
+
+def _not_empty(value: Any, section: str, example: str) -> Any:
+    if value == {}:
+        raise ValueError(f"there is none; write at least [{section}.{example}]")
+    return value
 
 
 def _require_finite(value: Any, path: Path, *keys: str) -> None:
@@ -265,7 +360,8 @@ def _keys_at(schema: dict[str, Any], location: list[str]) -> list[str]:
     """Return the keys that a JSON schema allows at a place."""
     node = schema
     for part in ["", *location]:
-        node = node.get("properties", {}).get(part, {}) if part else node
+        if part:
+            node = node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
         for choice in (node, *node.get("allOf", []), *node.get("anyOf", [])):
             if "$ref" in choice:
                 node = schema["$defs"][choice["$ref"].rsplit("/", 1)[-1]]

@@ -7,10 +7,12 @@
          ├─ ConfigError         the configuration is wrong; the service does not restart on it
          ├─ MapError            the map cannot be read or makes no sense
          ├─ LocalizationLost    the robot does not know where it is
+         ├─ LocalizationOdd     it knows, but something about it is strange
          ├─ OrderRejected       an order of the platform cannot be accepted
          ├─ MessageInvalid      a message of the platform cannot be read
          ├─ ActionFailed        an action of an order did not succeed
          │   ├─ NoOrderToCancel     there was no order to cancel
+         │   ├─ PoseNotSet          the robot did not take a pose that it was told
          │   └─ ActionUnsupported   the robot cannot perform it
          ├─ BrokerUnavailable   the shared platform cannot be reached
          ├─ DaemonUnreachable   the command line finds no daemon to talk to
@@ -57,7 +59,25 @@ class LocalizationLost(AgentError):
 
     code = "LOCALIZATION_LOST"
     vda_type = "localizationLost"
-    hint = "Check that the lidar is clean and uncovered, then set the pose again."
+    hint = (
+        "Check that the lidars are clean and uncovered. The robot searches by itself; tell it "
+        "where it is with 'haulier pose set', or with the platform's initPosition."
+    )
+
+
+class LocalizationOdd(AgentError):
+    """The pose can be used, but what the lidars and the wheels say is strange.
+
+    Example scenarios: the wheels slip, the robot is in a crowd, the hall was rearranged.
+    """
+
+    code = "LOCALIZATION_ODD"
+    vda_type = "localizationWarning"
+    level = Level.WARNING
+    hint = (
+        "The robot goes on. If it stays: look at tyres and floor, clear the surroundings of the "
+        "robot, or record the map anew if the hall has changed."
+    )
 
 
 class OrderRejected(AgentError):
@@ -100,6 +120,18 @@ class NoOrderToCancel(ActionFailed):
     code = "NO_ORDER_TO_CANCEL"
     vda_type = "noOrderToCancel"
     hint = "Nothing to do: the robot has no order, or it was finished or cancelled before."
+
+
+class PoseNotSet(ActionFailed):
+    """The robot did not take a pose that it was told (VDA 5050 2.1, initPosition).
+
+    Example scenarios: there is no such map, the pose lies outside it, an order is active, or the
+    surroundings do not look as they should there.
+    """
+
+    code = "POSE_NOT_SET"
+    vda_type = "initPositionFailed"
+    hint = "Compare pose and map with where the robot really stands, heading included; then repeat."
 
 
 class ActionUnsupported(ActionFailed):

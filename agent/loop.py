@@ -5,20 +5,22 @@ times give the same poses, commands and messages, bit for bit.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agent.avoidance.governor import Governor, StopReason, Verdict
 from agent.avoidance.protective_field import ProtectiveField
-from agent.errors import LocalizationLost, MessageInvalid, OrderRejected
+from agent.avoidance.surroundings import LidarMount, Surroundings
+from agent.errors import LocalizationLost, LocalizationOdd, MessageInvalid, OrderRejected
 from agent.geometry.pose import Pose2
-from agent.kernels.clearance import scan_points_m
 from agent.localization.estimate import PoseEstimate
 from agent.localization.localizer import Localizer
+from agent.localization.odometry_history import OdometryHistory
 from agent.mailbox import Inbox, LogEvent, Outbox, Value
+from agent.positioning import Outcome, PoseAnswer, PoseRequest, Positioning
 from agent.route.follower import PathFollower
 from agent.streams import BASE_STATUS, ODOMETRY, SCAN, TICK, Stream
 from agent.telemetry.publication import Message
@@ -30,13 +32,13 @@ from drivers.errors import DeviceFault, HaulierError, StreamStale
 from drivers.measurement import BaseStatus, Odometry, Scan
 from drivers.runner import DeviceState, Phase
 
-LIDAR = "lidar"
 BASE = "base"
 LEAST_INTACT_SHARE = 0.75  # of a revolution's rays; with fewer it says too little about free space
 LEAST_RETURN_SHARE = 0.05  # of the rays; a covered lidar returns nothing, which is not free space
 FOLD_NS = 30_000_000_000
 STANDSTILL_MPS = 0.01
 STANDSTILL_RADPS = 0.01
+MOST_ANSWERS = 16  # to people at the robot, who ask for theirs within a second
 
 Level: TypeAlias = Literal["info", "warning", "error"]
 
@@ -61,7 +63,9 @@ class Agent:
     def __init__(
         self,
         *,
+        lidars: Mapping[str, LidarMount],
         localizer: Localizer,
+        positioning: Positioning,
         order_book: OrderBook,
         instant_actions: InstantActionRunner,
         state_report: StateReport,
@@ -69,10 +73,10 @@ class Agent:
         field: ProtectiveField,
         governor: Governor,
         battery: Battery,
-        base_from_lidar: Pose2,
-        map_id: str,
     ) -> None:
+        self._lidars = lidars
         self._localizer = localizer
+        self._positioning = positioning
         self._order_book = order_book
         self._instant_actions = instant_actions
         self._state_report = state_report
@@ -80,19 +84,22 @@ class Agent:
         self._field = field
         self._governor = governor
         self._battery = battery
-        self._base_from_lidar = base_from_lidar
-        self._map_id = map_id
-        self._scan: Scan | None = None
-        self._points_m: NDArray[np.float64] = np.empty((0, 2))
+        self._surroundings = Surroundings(lidars)
+        self._good_scan_ns: dict[str, int] = {}
+        self._history = OdometryHistory()
         self._odometry: Odometry | None = None
         self._base_status: BaseStatus | None = None
         self._devices: dict[str, DeviceState] = {}
         self._broker_error: HaulierError | None = None
         self._estimate: PoseEstimate | None = None
         self._verdict: Verdict = governor.stop(0, None)
-        self._reason: StopReason | None = None
+        self._reason: str | None = None
         self._reason_since_ns = 0
-        self._localized = False
+        self._localized = self._searching = self._tells_search = False
+        self._searches = 0
+        self._search_told_ns: int | None = None
+        self._map_id = positioning.map_id
+        self._pose_answers: dict[str, PoseAnswer] = {}
         self._last_tick_ns: int | None = None
         self._dropped = 0
         self._dropped_noted = 0
@@ -114,12 +121,17 @@ class Agent:
         self._take_measurements(inbox)
         self._localizer.advance()
         self._estimate = self._localizer.estimate(now_ns)
+        self._take_messages(inbox, now_ns)
+        for request in inbox.pose_requests:
+            self._take_pose_request(request, now_ns)
+        self._note_searches(now_ns)
         self._note_localization()
-        self._take_messages(inbox, self._situation(now_ns, inbox.utc_ns))
+        answers = self._positioning.advance(self._estimate, now_ns)
+        self._note_answers(answers)
         self._verdict = self._move(now_ns, period_ns)
         self._note_motion(now_ns)
         self._fold_drops(now_ns)
-        situation = self._situation(now_ns, inbox.utc_ns)
+        situation = self._situation(now_ns, inbox.utc_ns, answers)
         self._instant_actions.advance(situation, self._order_book)
         publications = self._state_report.publications(
             situation, self._order_book, self._instant_actions
@@ -137,32 +149,35 @@ class Agent:
             self._note_device(device)
         for odometry in inbox.odometry:
             self._localizer.add_odometry(odometry)
+            self._history.add(odometry)
             if _is_finite(odometry):
                 self._odometry = odometry
         if inbox.base_status is not None:
             self._base_status = inbox.base_status
-        if inbox.scan is not None:
-            self._take_scan(inbox.scan)
+        for lidar, scan in inbox.scans:
+            self._take_scan(lidar, scan)
 
-    def _take_scan(self, scan: Scan) -> None:
+    def _take_scan(self, lidar: str, measured: Scan) -> None:
         """Localize on any scan, but take only one that saw enough as proof of free space."""
-        self._localizer.add_scan(LIDAR, scan)
-        rays = scan.ranges_m.size
-        is_intact = rays >= LEAST_INTACT_SHARE * (rays + scan.missing)
+        scan = self._lidars[lidar].unmasked(measured)
+        self._localizer.add_scan(lidar, scan)
+        rays = measured.ranges_m.size
+        is_intact = rays >= LEAST_INTACT_SHARE * (rays + measured.missing)
         returns = np.count_nonzero(np.isfinite(scan.ranges_m))
-        if is_intact and returns >= max(1.0, LEAST_RETURN_SHARE * rays):
-            mount = self._base_from_lidar
-            self._scan = scan
-            self._points_m = scan_points_m(
-                scan.angles_rad, scan.ranges_m, mount.x_m, mount.y_m, mount.yaw_rad
-            )
-            self._governor.see(self._points_m, scan.stamp_ns)
-            self._field.see(self._points_m)
+        if not is_intact or returns < max(1.0, LEAST_RETURN_SHARE * scan.ranges_m.size):
+            return
+        self._good_scan_ns[lidar] = scan.stamp_ns
+        odom_from_base = self._history.at(scan.stamp_ns)
+        if odom_from_base is not None:
+            surroundings = self._surroundings
+            surroundings.see(lidar, scan, odom_from_base)
+            self._governor.see(surroundings.points_m, surroundings.oldest_ns)
+            self._field.see(surroundings.points_m)
 
-    def _take_messages(self, inbox: Inbox, situation: Situation) -> None:
+    def _take_messages(self, inbox: Inbox, now_ns: int) -> None:
         for message in inbox.messages:
             try:
-                self._take_message(message, situation)
+                self._take_message(message, self._situation(now_ns, inbox.utc_ns))
             except OrderRejected as rejection:
                 self._state_report.reject(rejection)
                 self._log("order.rejected", "warning", reason=rejection.detail)
@@ -184,15 +199,54 @@ class Agent:
                 self._instant_actions.receive(message.payload, self._order_book)
                 if self._order_book.idle and not was_idle:
                     self._log("order.cancelled", "warning", order_id=self._order_book.order_id)
+                for request in self._instant_actions.take_pose_requests():
+                    self._take_pose_request(request, situation.now_ns)
+
+    def _take_pose_request(self, request: PoseRequest, now_ns: int) -> None:
+        """Believe what somebody says, unless it would tear the order at hand apart."""
+        book, map_id = self._order_book, request.map_id
+        if map_id not in (None, self._positioning.map_id) and not book.idle:
+            reason = f"order {book.order_id} is active on another map; cancel it first"
+            self._positioning.refuse(request, reason)
+        elif self._positioning.ask(request, now_ns):
+            pose = request.pose
+            where = {} if pose is None else asdict(pose)
+            self._log("pose.set", "info", by=request.request_id, **where)
+            self._begin_anew(now_ns)
+
+    def _change_map(self, map_id: str, estimate: PoseEstimate, now_ns: int) -> None:
+        """Go on where the order does on another map, once the robot has come to rest.
+
+        Without a heading of its own the node is entered with the present one: all maps share one
+        frame (VDA 5050 2.1, section 6.6.6, ``mapId``).
+        """
+        if self._rolls:
+            return
+        entry = self._order_book.waypoints[0]
+        yaw_rad = estimate.map_from_base.yaw_rad if entry.yaw_rad is None else entry.yaw_rad
+        self._positioning.enter(map_id, Pose2(entry.x_m, entry.y_m, yaw_rad))
+        self._begin_anew(now_ns)
+
+    def _begin_anew(self, now_ns: int) -> None:
+        """Take the pose from the localizer again, and the path from there."""
+        self._follower.reset()
+        self._estimate = self._localizer.estimate(now_ns)
+        if self._map_id != self._positioning.map_id:
+            self._map_id = self._positioning.map_id
+            self._log("map.changed", "info", map_id=self._map_id)
 
     def _move(self, now_ns: int, period_ns: int) -> Verdict:
         """Propose a twist along the order and let field and governor dispose of it."""
         estimate = self._estimate
-        if reason := self._stop_reason(now_ns, period_ns):
-            return self._governor.stop(now_ns, reason)
+        if grounds := self._stop_reason(now_ns, period_ns):
+            return self._governor.stop(now_ns, *grounds)
         if estimate is None:
             return self._governor.stop(now_ns, StopReason.NOT_LOCALIZED)
-        proposal = self._follower.step(estimate.map_from_base, self._order_book.waypoints)
+        map_id = self._order_book.map_id
+        if map_id not in (None, self._map_id):
+            self._change_map(map_id, estimate, now_ns)
+            return self._governor.stop(now_ns, StopReason.MAP_CHANGE)
+        proposal = self._follower.step(estimate.map_from_base, self._order_book.stretch)
         for sequence_id in proposal.reached:
             self._order_book.reach(sequence_id)
             self._log("node.reached", "info", node_id=self._order_book.last_node_id)
@@ -210,77 +264,89 @@ class Agent:
             now_ns,
         )
 
-    def _stop_reason(self, now_ns: int, period_ns: int) -> StopReason | None:
-        """Return what is unknown or wrong right now, the gravest first."""
+    def _stop_reason(self, now_ns: int, period_ns: int) -> tuple[StopReason, str] | None:
+        """Return what is unknown or wrong right now, the gravest first, and whose it is."""
         status, estimate = self._base_status, self._estimate
+        seen_ns = {lidar: self._surroundings.stamp_ns(lidar) for lidar in self._lidars}
+        blind = [n for n, ns in seen_ns.items() if not self._is_current(n, ns, SCAN, now_ns)]
         checks = (
             (StopReason.E_STOP, status is not None and status.e_stop),
             (StopReason.BUMPER, status is not None and status.bumper),
             (StopReason.BASE_FAULT, status is not None and bool(status.faults)),
-            (StopReason.NO_ODOMETRY, not self._is_current(BASE, self._odometry, ODOMETRY, now_ns)),
+            (
+                StopReason.NO_ODOMETRY,
+                not self._is_current(BASE, _stamp_ns(self._odometry), ODOMETRY, now_ns),
+            ),
             (
                 StopReason.NO_BASE_STATUS,
-                not self._is_current(BASE, self._base_status, BASE_STATUS, now_ns),
+                not self._is_current(BASE, _stamp_ns(status), BASE_STATUS, now_ns),
             ),
-            (StopReason.NO_SCAN, not self._is_current(LIDAR, self._scan, SCAN, now_ns)),
+            (StopReason.NO_SCAN, bool(blind)),
             (StopReason.NOT_LOCALIZED, estimate is None or not estimate.localized),
             (StopReason.LATE_LOOP, period_ns > TICK.stale_after_ns),
         )
-        return next((reason for reason, holds in checks if holds), None)
+        reason = next((reason for reason, holds in checks if holds), None)
+        if reason is None:
+            return None
+        return reason, " and ".join(blind) if reason is StopReason.NO_SCAN else ""
 
-    def _is_current(
-        self,
-        device: str,
-        newest: Scan | Odometry | BaseStatus | None,
-        stream: Stream,
-        now_ns: int,
-    ) -> bool:
+    def _is_current(self, device: str, newest_ns: int | None, stream: Stream, now_ns: int) -> bool:
         """Whether a device delivers and its newest value is young, and not from the future."""
         state = self._devices.get(device)
-        if newest is None or state is None or state.phase is not Phase.STREAMING:
+        if newest_ns is None or state is None or state.phase is not Phase.STREAMING:
             return False
-        return 0 <= now_ns - newest.stamp_ns <= stream.stale_after_ns
+        return 0 <= now_ns - newest_ns <= stream.stale_after_ns
 
-    def _situation(self, now_ns: int, utc_ns: int) -> Situation:
-        # A base that fell silent while it rolled counts as rolling: nobody saw it come to rest.
+    @property
+    def _rolls(self) -> bool:
+        """Whether the wheels turn; a base that fell silent while they did counts as rolling."""
+        odometry = self._odometry
+        return odometry is not None and (
+            abs(odometry.forward_mps) > STANDSTILL_MPS
+            or abs(odometry.yaw_rate_radps) > STANDSTILL_RADPS
+        )
+
+    def _situation(
+        self, now_ns: int, utc_ns: int, answers: tuple[PoseAnswer, ...] = ()
+    ) -> Situation:
         odometry, status = self._odometry, self._base_status
-        forward = odometry.forward_mps if odometry else 0.0
-        yaw_rate = odometry.yaw_rate_radps if odometry else 0.0
-        rolls = abs(forward) > STANDSTILL_MPS or abs(yaw_rate) > STANDSTILL_RADPS
         battery_v = status.battery_v if status else math.nan
         return Situation(
             now_ns=now_ns,
             utc_ns=utc_ns,
             estimate=self._estimate,
             map_id=self._map_id,
-            forward_mps=forward,
-            yaw_rate_radps=yaw_rate,
+            forward_mps=odometry.forward_mps if odometry else 0.0,
+            yaw_rate_radps=odometry.yaw_rate_radps if odometry else 0.0,
             battery_v=battery_v,
             battery_charge=self._battery.charge(battery_v),
             e_stop=status is not None and status.e_stop,
             field_violation=self._field.violated,
-            driving=rolls or not self._verdict.command.is_stop,
+            driving=self._rolls or not self._verdict.command.is_stop,
             faults=self._faults(now_ns),
+            pose_answers=answers,
         )
 
     def _faults(self, now_ns: int) -> tuple[HaulierError, ...]:
         """Return the errors that hold right now."""
         faults: list[HaulierError] = []
-        for device, newest, stream in (
-            (LIDAR, self._scan, SCAN),
-            (BASE, self._odometry, ODOMETRY),
-        ):
+        newest = [(lidar, self._good_scan_ns.get(lidar), SCAN) for lidar in self._lidars]
+        newest.append((BASE, _stamp_ns(self._odometry), ODOMETRY))
+        for device, newest_ns, stream in newest:
             state = self._devices.get(device)
             if state is not None and state.error is not None:
                 faults.append(state.error)
-            elif not self._is_current(device, newest, stream, now_ns):
-                faults.append(StreamStale(f"no current {stream.name}", device=device))
+            elif not self._is_current(device, newest_ns, stream, now_ns):
+                faults.append(StreamStale(f"{device}: no current {stream.name}", device=device))
         if self._base_status is not None:
             bumper = ("bumper pressed",) if self._base_status.bumper else ()
             for fault in (*self._base_status.faults, *bumper):
                 faults.append(DeviceFault(fault, device=BASE, fault=fault))
-        if self._estimate is not None and not self._estimate.localized:
-            faults.append(LocalizationLost(self._estimate.reason))
+        estimate = self._estimate
+        if estimate is not None and not estimate.localized:
+            faults.append(LocalizationLost(estimate.reason, mapId=self._map_id))
+        elif estimate is not None and estimate.warning:
+            faults.append(LocalizationOdd(estimate.warning, mapId=self._map_id))
         return tuple(faults)
 
     def _note_device(self, state: DeviceState) -> None:
@@ -304,17 +370,41 @@ class Agent:
             name = "pose.recovered" if localized else "pose.lost"
             level: Level = "info" if localized else "error"
             self._log(name, level, score=round(estimate.score, 3), reason=estimate.reason)
+            self._search_told_ns = None
         self._localized = localized
 
+    def _note_searches(self, now_ns: int) -> None:
+        """Tell of the first search in a while; as long as nothing is found they go on and on."""
+        searching, searches = self._localizer.searching, self._localizer.counters.searches
+        ended = searches > self._searches or (self._searching and not searching)
+        begun = (ended and not self._searching) or (searching and (ended or not self._searching))
+        self._searching, self._searches = searching, searches
+        if begun:
+            told_ns = self._search_told_ns
+            self._tells_search = told_ns is None or now_ns - told_ns >= FOLD_NS
+            if self._tells_search:
+                self._search_told_ns = now_ns
+                self._log("search.begun", "info", map_id=self._map_id)
+        if ended and self._tells_search:
+            self._log("search.ended", "info", places=self._localizer.hypotheses)
+
+    def _note_answers(self, answers: tuple[PoseAnswer, ...]) -> None:
+        for answer in answers:
+            if answer.outcome is Outcome.FAILED:
+                self._log("pose.refused", "warning", by=answer.request_id, reason=answer.reason)
+            self._pose_answers[answer.request_id] = answer
+            if len(self._pose_answers) > MOST_ANSWERS:
+                del self._pose_answers[next(iter(self._pose_answers))]
+
     def _note_motion(self, now_ns: int) -> None:
-        reason = self._verdict.reason
-        if reason is self._reason:
+        reason = self._verdict.why
+        if reason == self._reason:
             return
         if reason is None:
             stopped_s = (now_ns - self._reason_since_ns) * 1e-9
             self._log("motion.resumed", "info", stopped_s=round(stopped_s, 2))
         else:
-            self._log("motion.stopped", "warning", reason=reason.value)
+            self._log("motion.stopped", "warning", reason=reason)
         self._reason, self._reason_since_ns = reason, now_ns
 
     def _fold_drops(self, now_ns: int) -> None:
@@ -338,11 +428,15 @@ class Agent:
                 for name, state in self._devices.items()
             },
             "pose": self._pose_status(),
+            "pose_requests": {
+                name: {"outcome": str(answer.outcome), "reason": answer.reason}
+                for name, answer in self._pose_answers.items()
+            },
             "command": {
                 "forward_mps": command.forward_mps,
                 "yaw_rate_radps": command.yaw_rate_radps,
                 "slowed": self._verdict.slowed,
-                "stop_reason": self._reason.value if self._reason else None,
+                "stop_reason": self._reason,
                 "stop_since_s": round((now_ns - self._reason_since_ns) * 1e-9, 3)
                 if self._reason
                 else None,
@@ -364,20 +458,26 @@ class Agent:
         estimate, fix = self._estimate, self._localizer.fix
         if estimate is None:
             return None
+        stddevs = np.sqrt(np.diag(estimate.covariance))
         return {
             "map_id": self._map_id,
             "stamp_ns": estimate.stamp_ns,
             **asdict(estimate.map_from_base),
-            "stddev_m": math.sqrt(estimate.covariance[0, 0] + estimate.covariance[1, 1]),
+            "stddev_m": math.hypot(stddevs[0], stddevs[1]),
+            "stddev_x_m": float(stddevs[0]),
+            "stddev_y_m": float(stddevs[1]),
+            "stddev_yaw_rad": float(stddevs[2]),
             "score": estimate.score,
             "localized": estimate.localized,
+            "searching": self._searching,
             "reason": estimate.reason,
+            "warning": estimate.warning,
             "fix": None if fix is None else {"stamp_ns": fix[0], **asdict(fix[1])},
         }
 
     def scan_points(self) -> list[tuple[float, float]]:
-        """Return the returns of the newest scan as points on the map, for people to look at."""
-        points_m, estimate = self._points_m, self._estimate
+        """Return what the lidars see now as points on the map, for people to look at."""
+        points_m, estimate = self._surroundings.points_m, self._estimate
         if estimate is None:
             return []
         return [estimate.map_from_base.transform(float(x), float(y)) for x, y in points_m]
@@ -395,6 +495,10 @@ class Agent:
 def _is_finite(odometry: Odometry) -> bool:
     twist = (odometry.forward_mps, odometry.yaw_rate_radps)
     return all(map(math.isfinite, (odometry.x_m, odometry.y_m, odometry.yaw_rad, *twist)))
+
+
+def _stamp_ns(value: Odometry | BaseStatus | None) -> int | None:
+    return None if value is None else value.stamp_ns
 
 
 def _error(error: HaulierError | None) -> dict[str, str] | None:

@@ -2,11 +2,13 @@
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from agent.errors import BrokerUnavailable
 from agent.localization.estimate import PoseEstimate
+from agent.positioning import PoseRequest
 from agent.telemetry.publication import Message, Publication
 from drivers.driver import Event
 from drivers.measurement import BaseStatus, Odometry, Scan, VelocityCommand
@@ -24,21 +26,24 @@ class Inbox:
 
     Attributes:
         utc_ns: Wall-clock time, for stamps on messages.
-        scan: Newest scan, if any arrived.
+        scans: Newest scan of each lidar that gave one, with its name, in the order of the lidars in
+            the configuration.
         odometry: All odometry samples, oldest first.
         base_status: Newest status of the base, if any arrived.
         devices: Transitions of the devices, oldest first.
         messages: Messages of the platform, oldest first.
+        pose_requests: What people at the robot ask of localization, oldest first.
         broker: Why the platform cannot be reached, None while it can.
         dropped: Scans, odometry samples and messages that were replaced or refused unread.
     """
 
     utc_ns: int
-    scan: Scan | None = None
+    scans: tuple[tuple[str, Scan], ...] = ()
     odometry: tuple[Odometry, ...] = ()
     base_status: BaseStatus | None = None
     devices: tuple[DeviceState, ...] = ()
     messages: tuple[Message, ...] = ()
+    pose_requests: tuple[PoseRequest, ...] = ()
     broker: BrokerUnavailable | None = None
     dropped: int = 0
 
@@ -65,23 +70,29 @@ class Outbox:
 class Mailbox:
     """Joins the I/O threads to the control loop: they put, the loop drains, nobody waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, lidars: Sequence[str]) -> None:
+        """Begin empty.
+
+        Args:
+            lidars: Names of the lidars, in the order in which their scans are to be handed over.
+        """
         self._lock = threading.Lock()
-        self._scan: Scan | None = None
+        self._lidars = tuple(lidars)
+        self._scans: dict[str, Scan] = {}
         self._odometry: deque[Odometry] = deque(maxlen=MOST_ODOMETRY)
         self._base_status: BaseStatus | None = None
         self._devices: list[DeviceState] = []
         self._messages: deque[Message] = deque()
+        self._pose_requests: list[PoseRequest] = []
         self._dropped = 0
 
     def put(self, device: str, event: Event | DeviceState) -> None:
-        """Take what a device runner produced."""
-        del device  # a DeviceState names itself; one lidar and one base need no other address
+        """Take what the runner of a device produced."""
         with self._lock:
             match event:
                 case Scan():
-                    self._dropped += self._scan is not None
-                    self._scan = event
+                    self._dropped += device in self._scans
+                    self._scans[device] = event
                 case Odometry():
                     self._dropped += len(self._odometry) == MOST_ODOMETRY
                     self._odometry.append(event)
@@ -98,22 +109,36 @@ class Mailbox:
             else:
                 self._dropped += 1
 
+    def put_pose_request(self, request: PoseRequest) -> bool:
+        """Take a request of the local socket; returns False in a flood, when it is refused."""
+        with self._lock:
+            taken = len(self._pose_requests) < MOST_MESSAGES
+            if taken:
+                self._pose_requests.append(request)
+        return taken
+
     def drain(self, utc_ns: int, broker: BrokerUnavailable | None = None) -> Inbox:
         """Return all that arrived and start anew."""
         with self._lock:
             inbox = Inbox(
                 utc_ns,
-                self._scan,
+                tuple((name, self._scans[name]) for name in self._lidars if name in self._scans),
                 tuple(self._odometry),
                 self._base_status,
                 tuple(self._devices),
                 tuple(self._messages),
+                tuple(self._pose_requests),
                 broker,
                 self._dropped,
             )
-            self._scan = self._base_status = None
-            self._odometry.clear()
-            self._devices.clear()
-            self._messages.clear()
+            self._base_status = None
+            for taken in (
+                self._scans,
+                self._odometry,
+                self._devices,
+                self._messages,
+                self._pose_requests,
+            ):
+                taken.clear()
             self._dropped = 0
         return inbox

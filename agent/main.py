@@ -1,11 +1,13 @@
 """The composition root: the only place that makes threads, the real clock, ports and the broker."""
 
 import gc
+import math
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib import metadata
+from itertools import count
 from typing import Any
 
 import structlog
@@ -16,14 +18,15 @@ from agent.clock import Clock, SystemClock
 from agent.config import Config
 from agent.errors import AgentError, MapError
 from agent.geometry.polygon import rectangle
+from agent.geometry.pose import Pose2
 from agent.kernels.warmup import warm_up as warm_up_agent
 from agent.local.server import LocalServer
 from agent.localization.localizer import Localizer
 from agent.localization.place import Place
-from agent.loop import BASE, LIDAR, Agent, Battery
+from agent.loop import Agent, Battery
 from agent.mailbox import Mailbox, Outbox
 from agent.mapping.map_file import load_map
-from agent.mapping.occupancy_grid import OccupancyGrid
+from agent.positioning import PoseRequest, Positioning
 from agent.route.follower import PathFollower
 from agent.streams import TICK
 from agent.telemetry.broker import MqttLink
@@ -76,39 +79,60 @@ def vehicle_of(config: Config) -> Vehicle:
     )
 
 
-def build_agent(config: Config, grid: OccupancyGrid) -> Agent:
+def load_places(config: Config) -> dict[str, Place]:
+    """Read all maps and make them ready to be localized on.
+
+    Raises:
+        MapError: One cannot be used; the text names its section.
+    """
+    places = {}
+    for map_id, section in config.map.items():
+        try:
+            places[map_id] = Place.prepare(load_map(section.file), config.localization.map)
+        except MapError as error:
+            raise MapError(f"map.{map_id}: {error.detail}") from error
+    return places
+
+
+def build_agent(config: Config, places: Mapping[str, Place]) -> Agent:
     """Join the agent's parts as the configuration says; no I/O.
+
+    Args:
+        config: The configuration.
+        places: Its maps, by their id.
 
     Raises:
         MapError: The start pose is not on the map.
     """
-    start = config.map.map_from_base
-    if not grid.contains(start.x_m, start.y_m):
-        raise MapError(f"map.start_pose ({start.x_m}, {start.y_m}) lies outside the map")
+    map_id, start = config.start_map, config.start.map_from_base
+    if start is not None and not places[map_id].grid.contains(start.x_m, start.y_m):
+        raise MapError(f"start.pose ({start.x_m}, {start.y_m}) lies outside the map {map_id}")
     footprint = rectangle(config.robot.length_m, config.robot.width_m, config.robot.center_x_m)
-    mount = config.lidar.base_from_lidar
+    mounts = config.mounts
     identity = identity_of(config)
+    localizer = Localizer(
+        places[map_id],
+        config.localization,
+        {name: mount.base_from_lidar for name, mount in mounts.items()},
+        start,
+    )
     return Agent(
-        localizer=Localizer(
-            Place.prepare(grid, config.localization.map),
-            config.localization,
-            {LIDAR: mount},
-            start,
-        ),
+        lidars=mounts,
+        localizer=localizer,
+        positioning=Positioning(localizer, places, map_id, config.localization.start),
         order_book=OrderBook(
             identity,
+            {name: place.grid for name, place in places.items()},
             deviation_m=config.order.deviation_m,
             deviation_rad=config.order.deviation_rad,
             height_m=config.robot.height_m,
         ),
         instant_actions=InstantActionRunner(identity),
-        state_report=StateReport(identity, vehicle_of(config)),
+        state_report=StateReport(identity, vehicle_of(config), places),
         follower=PathFollower(config.follower),
         field=ProtectiveField(config.field, footprint, config.motion.deceleration_mps2),
         governor=Governor(config.motion, footprint),
         battery=Battery(empty_v=config.robot.battery_empty_v, full_v=config.robot.battery_full_v),
-        base_from_lidar=mount,
-        map_id=config.map.id,
     )
 
 
@@ -121,12 +145,14 @@ class Daemon:
         self._log = structlog.get_logger()
         self._manager = ServiceManager()
         self._stop = threading.Event()
-        self._mailbox = Mailbox()
+        self._mailbox = Mailbox(tuple(config.mounts))
         self._timing = LoopTiming(PERIOD_NS)
-        self._agent = build_agent(config, load_map(config.map.file))
-        self._base = DeviceRunner(BASE, config.base.build("base"), _opener(config.base.port))
-        lidar = DeviceRunner(LIDAR, config.lidar.build("lidar"), _opener(config.lidar.port))
-        self._runners = (lidar, self._base)
+        self._agent = build_agent(config, load_places(config))
+        self._runners = [
+            DeviceRunner(name, device.build(name), _opener(device.port))
+            for name, device in config.devices.items()
+        ]
+        self._base = self._runners[-1]
         self._io = IoLoop(self._runners, clock)
         identity = identity_of(config)
         self._link = MqttLink(
@@ -142,7 +168,10 @@ class Daemon:
         self._verbs = {
             "status": self._answer_status,
             "scan": lambda _: {"points_m": self._agent.scan_points()},
+            "set_pose": self._set_pose,
+            "relocalize": self._relocalize,
         }
+        self._pose_requests = count(1)
         self._overruns_noted = 0
         self._folded_ns = clock.now_ns()
 
@@ -155,7 +184,7 @@ class Daemon:
             threading.Thread(target=self._link.run, name="mqtt"),
             threading.Thread(target=server.serve, args=(self._stop,), name="local"),
         ]
-        self._log.info("agent.started", kernels="warm", map=str(self._config.map.file))
+        self._log.info("agent.started", kernels="warm", maps=list(self._config.map))
         # What start-up allocated stays: collecting it again would stall the loop for 0.1 s.
         gc.collect()
         gc.freeze()
@@ -248,6 +277,38 @@ class Daemon:
             },
             "complaints": complaints(status),
         }
+
+    def _set_pose(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Pass on where a person says the robot is; runs in the server's thread."""
+        pose, map_id = stated_pose(request.get("pose")), request.get("map_id")
+        if pose is None or not isinstance(map_id, str | None):
+            return {"error": "set_pose takes pose, [x, y, theta] in m and rad, and map_id, a text"}
+        return self._pass_on(pose, map_id)
+
+    def _relocalize(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Pass on that the robot shall find out by itself; runs in the server's thread."""
+        del request
+        return self._pass_on(None, None)
+
+    def _pass_on(self, pose: Pose2 | None, map_id: str | None) -> dict[str, Any]:
+        """Put a request in the mailbox and return the name by which the status will answer it."""
+        name = f"local {next(self._pose_requests)}"
+        if not self._mailbox.put_pose_request(PoseRequest(name, pose, map_id)):
+            return {"error": "too many requests at once"}
+        return {"request": name}
+
+
+def stated_pose(words: object) -> Pose2 | None:
+    """Return the pose that a list ``[x, y, theta]`` in m and rad states, None if it is none."""
+    if not isinstance(words, list) or len(words) != 3:
+        return None
+    try:
+        x_m, y_m, yaw_rad = (float(word) for word in words)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if not all(map(math.isfinite, (x_m, y_m, yaw_rad))):
+        return None
+    return Pose2(x_m, y_m, yaw_rad) @ Pose2.identity()
 
 
 def activity(order: dict[str, Any]) -> str:

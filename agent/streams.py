@@ -27,7 +27,7 @@ class Stream:
 
 # A scan's stamp is that of its first ray: a 10 Hz scanner delivers one that is 0.1 s old and the
 # next one 0.1 s later, so anything older than 0.25 s means that at least one revolution is missing.
-SCAN = Stream("scan", 10.0, 0.25, "one revolution of the lidar")
+SCAN = Stream("scan", 10.0, 0.25, "one revolution of a lidar")
 ODOMETRY = Stream("odometry", 50.0, 0.15, "wheel odometry of the base")
 BASE_STATUS = Stream("base_status", 5.0, 2.0, "health of the base")
 TICK = Stream("tick", 50.0, 0.10, "one cycle of the control loop")

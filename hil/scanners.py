@@ -51,7 +51,7 @@ class MountedLidar:
 def body_ranges_m(
     bearings_rad: FloatArray, base_from_lidar: Pose, length_m: float, width_m: float
 ) -> FloatArray:
-    """Return how far along each ray the robot's own outline begins, infinite where it does not.
+    """Return how far along each ray the robot's own outline begins, NaN where it does not.
 
     A lidar within the outline stands on top of the robot and sees nothing of it.
 
@@ -65,7 +65,7 @@ def body_ranges_m(
     headings = bearings_rad + base_from_lidar.yaw_rad
     enters_m = np.full(bearings_rad.size, -math.inf)
     leaves_m = np.full(bearings_rad.size, math.inf)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         for at_m, along, half_m in (
             (base_from_lidar.x_m, np.cos(headings), length_m / 2),
             (base_from_lidar.y_m, np.sin(headings), width_m / 2),
@@ -74,4 +74,4 @@ def body_ranges_m(
             enters_m = np.maximum(enters_m, np.minimum(one_m, other_m))
             leaves_m = np.minimum(leaves_m, np.maximum(one_m, other_m))
     hit = (enters_m > 0.0) & (enters_m <= leaves_m)
-    return np.where(hit, enters_m, math.inf)
+    return np.where(hit, enters_m, math.nan)

@@ -5,7 +5,7 @@ One description serves both rigs: ptys in real time and memory in lock-step.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -118,7 +118,7 @@ class Scenario:
     seed: int
     stations: tuple[Station, ...]
     names: tuple[str, ...]
-    scanners: Mapping[str, Scanner] = NOSE
+    scanners: Mapping[str, Scanner] = field(default_factory=lambda: NOSE)
 
     @property
     def lidars(self) -> dict[str, LidarParameters]:

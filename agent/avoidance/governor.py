@@ -1,7 +1,7 @@
-"""The last stage before the base: it trusts neither map nor planner, only its own latest scan.
+"""The last stage before the base: it trusts neither map nor planner, only what the lidars see now.
 
 A command passes if the robot, after the worst latency and at its guaranteed deceleration, comes to
-rest before its footprint, swept along the commanded arc, touches a point of the scan. Otherwise the
+rest before its footprint, swept along the commanded arc, touches a point of a scan. Otherwise the
 command is slowed, keeping its curvature, until that holds. Anything unknown means zero.
 """
 
@@ -33,6 +33,7 @@ class StopReason(StrEnum):
     BUMPER = "bumper pressed"
     BASE_FAULT = "base reports a fault"
     NOT_LOCALIZED = "not localized"
+    MAP_CHANGE = "changes to another map"
     OBSTACLE = "obstacle in the protective field"
     BAD_COMMAND = "command is not a number"
 
@@ -64,11 +65,20 @@ class Verdict:
         command: What goes to the base.
         reason: Why it is zero although motion was asked for, None when it is not.
         slowed: The command passed, but not at the speed that was asked for.
+        culprit: Which device the reason is about, empty where it is about none.
     """
 
     command: VelocityCommand
     reason: StopReason | None
     slowed: bool
+    culprit: str = ""
+
+    @property
+    def why(self) -> str | None:
+        """The reason in words."""
+        if self.reason is None:
+            return None
+        return f"{self.reason} of {self.culprit}" if self.culprit else self.reason.value
 
 
 class Governor:
@@ -83,19 +93,20 @@ class Governor:
         self._points_m = np.empty((0, 2))
 
     def see(self, points_m: NDArray[np.float64], stamp_ns: int) -> None:
-        """Take the newest scan as the only knowledge of free space.
+        """Take what the lidars saw as the only knowledge of free space.
 
         Args:
-            points_m: Shape ``(points, 2)``, what it saw, in the base frame.
-            stamp_ns: When it was measured.
+            points_m: Shape ``(points, 2)``, all that they saw, in the base frame.
+            stamp_ns: When the oldest of it was measured.
         """
         self._points_m = points_m
         self._seen_ns = stamp_ns
 
-    def stop(self, now_ns: int, reason: StopReason | None) -> Verdict:
+    def stop(self, now_ns: int, reason: StopReason | None, culprit: str = "") -> Verdict:
         """Command standstill, which is always admissible."""
         self._forward_mps = self._yaw_rate_radps = 0.0
-        return Verdict(VelocityCommand(0.0, 0.0, now_ns + COMMAND_LIFETIME_NS), reason, False)
+        command = VelocityCommand(0.0, 0.0, now_ns + COMMAND_LIFETIME_NS)
+        return Verdict(command, reason, False, culprit)
 
     def govern(
         self, forward_mps: float, yaw_rate_radps: float, period_s: float, now_ns: int

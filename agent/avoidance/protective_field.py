@@ -41,7 +41,7 @@ class ProtectiveField:
         self.violated = False
 
     def see(self, points_m: NDArray[np.float64]) -> None:
-        """Take what the newest scan saw, in the base frame, shape ``(points, 2)``."""
+        """Take what the lidars saw, in the base frame, shape ``(points, 2)``."""
         self._points_m = points_m
 
     def limit(self, forward_mps: float, yaw_rate_radps: float, remaining_m: float) -> float:

@@ -15,6 +15,7 @@ from drivers.errors import HaulierError
 VERBS = {
     "run": "agent.cli.run",
     "status": "agent.cli.status",
+    "pose": "agent.cli.pose",
     "config": "agent.cli.config",
     "driver": "agent.cli.driver",
     "eval": "agent.cli.eval",
@@ -26,7 +27,7 @@ NEGATIVE = re.compile(r"-[0-9.][0-9.eE+-]*(,[0-9.eE+-]+)+")
 
 EPILOG = """exit status:
   0    done, or healthy
-  1    the answer is no: unhealthy, order not finished, limits exceeded
+  1    the answer is no: unhealthy, not localized, order not finished, limits exceeded
   2    the command line itself is wrong
   65   a map or log cannot be read
   69   a device, the broker or the daemon cannot be reached
@@ -71,11 +72,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _attach_negative(words: Sequence[str]) -> list[str]:
-    """Join ``--init -1,2,3`` to ``--init=-1,2,3``: argparse takes the second word for an option."""
+    """Keep argparse from taking ``-1,2,3`` for an option: join it to the one before, or indent it.
+
+    ``--init -1,2,3`` becomes ``--init=-1,2,3``; a word with a space in it is never an option.
+    """
     joined: list[str] = []
     for word in words:
-        if joined and joined[-1].startswith("--") and NEGATIVE.fullmatch(word):
+        if NEGATIVE.fullmatch(word) and joined and joined[-1].startswith("--"):
             joined[-1] += f"={word}"
+        elif NEGATIVE.fullmatch(word):
+            joined.append(f" {word}")
         else:
             joined.append(word)
     return joined

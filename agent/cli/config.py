@@ -4,6 +4,7 @@ import argparse
 import json
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,41 +45,48 @@ def _check(config: "Config", path: Path, *, offline: bool) -> int:
     """Check one thing after the other, say all results, and return the gravest exit status."""
     checks: list[tuple[str, Callable[[], str]]] = [
         ("configuration", lambda: str(path)),
-        ("lidar driver", lambda: str(config.lidar.build("lidar").name)),
-        ("base driver", lambda: str(config.base.build("base").name)),
-        ("map", lambda: _try_map(config)),
+        *((f"{name} driver", partial(_try_driver, name, d)) for name, d in config.devices.items()),
+        ("maps", lambda: _try_maps(config)),
     ]
     if not offline:
         checks += [
-            ("lidar port", lambda: _try_port("lidar", config.lidar)),
-            ("base port", lambda: _try_port("base", config.base)),
+            *((f"{name} port", partial(_try_port, name, d)) for name, d in config.devices.items()),
             ("broker", lambda: _try_broker(config.broker.host, config.broker.port)),
         ]
+    column = max(len(name) for name, _ in checks)
     status = 0
     for name, check in checks:
         try:
-            print(f"ok    {name:14} {check()}")
+            print(f"ok    {name:{column}} {check()}")
         except HaulierError as error:
-            print(f"FAIL  {name:14} {error.code}: {error.detail}\n      hint: {error.hint}")
+            print(f"FAIL  {name:{column}} {error.code}: {error.detail}\n      hint: {error.hint}")
             status = max(status, error.exit_code)
     return status
 
 
-def _try_map(config: "Config") -> str:
-    from agent.main import build_agent
-    from agent.mapping.map_file import load_map
-
-    grid = load_map(config.map.file)
-    build_agent(config, grid)
-    rows, columns = grid.cells.shape
-    size = f"{columns * grid.resolution_m:.1f} x {rows * grid.resolution_m:.1f} m"
-    return f"{config.map.file}: {size}, start pose inside"
+def _try_driver(name: str, section: "DeviceSection") -> str:
+    return str(section.build(name).name)
 
 
-def _try_port(path: str, section: "DeviceSection") -> str:
+def _try_maps(config: "Config") -> str:
+    from agent.main import build_agent, load_places
+
+    places = load_places(config)
+    build_agent(config, places)
+    sizes = []
+    for map_id, place in places.items():
+        length_m, width_m = (
+            count * place.grid.resolution_m for count in (place.grid.columns, place.grid.rows)
+        )
+        sizes.append(f"{map_id} {length_m:.1f} x {width_m:.1f} m")
+    start = "start pose inside" if config.start.pose else "to be searched for the start pose"
+    return f"{', '.join(sizes)}; {config.start_map} {start}"
+
+
+def _try_port(name: str, section: "DeviceSection") -> str:
     from drivers.port import SerialPort
 
-    SerialPort(section.port, section.build(path).spec).close()
+    SerialPort(section.port, section.build(name).spec).close()
     return section.port
 
 

@@ -5,13 +5,14 @@ import json
 import shutil
 import textwrap
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from agent.cli.pose import pose_lines
 from agent.cli.verb import Verb
 from agent.local.client import ask
 
-LABEL = 11  # columns before the values
 NARROWEST = 40
 HARM = ("skipped_bytes", "bad_checksums", "gaps", "short_scans", "warnings")
 
@@ -26,9 +27,11 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(status, indent=2))
     else:
-        width = shutil.get_terminal_size().columns - LABEL
-        for label, text in _lines(status):
-            print(_wrapped(label, text, max(width, NARROWEST)))
+        lines = list(_lines(status))
+        column = 2 + max(len(label) for label, _ in lines)
+        width = max(shutil.get_terminal_size().columns - column, NARROWEST)
+        for label, text in lines:
+            print(_wrapped(label, text, column, width))
     return 1 if status["complaints"] else 0
 
 
@@ -38,7 +41,7 @@ def _lines(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield name, f"{device['phase']} for {duration(device['since_s'])}"
         yield from _error_lines(device["error"])
         yield from _codec_lines(status["codecs"].get(name, {}))
-    yield from _pose_lines(status["pose"])
+    yield from zip_longest(["pose"], pose_lines(status["pose"]), fillvalue="")
     yield "command", _command_text(status["command"])
     order = status["order"]
     state = "idle" if order["idle"] else f"nodes left: {order['nodes_left']}"
@@ -57,10 +60,10 @@ def _lines(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "!", complaint
 
 
-def _wrapped(label: str, text: str, width: int) -> str:
+def _wrapped(label: str, text: str, column: int, width: int) -> str:
     """Return text beside its label, paths and numbers in one piece."""
     lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
-    return f"{label:{LABEL}}" + f"\n{'':{LABEL}}".join(lines)
+    return f"{label:{column}}" + f"\n{'':{column}}".join(lines)
 
 
 def _error_lines(error: dict[str, str] | None) -> Iterator[tuple[str, str]]:
@@ -73,19 +76,6 @@ def _codec_lines(stats: dict[str, int]) -> Iterator[tuple[str, str]]:
     """Tell only of bytes that came to harm: they are the cable's or the supply's."""
     if harm := [f"{stats[name]} {name.replace('_', ' ')}" for name in HARM if stats.get(name)]:
         yield "", ", ".join(harm)
-
-
-def _pose_lines(pose: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
-    if pose is None:
-        yield "pose", "unknown, no odometry yet"
-        return
-    yield (
-        "pose",
-        f"x {pose['x_m']:.3f} m, y {pose['y_m']:.3f} m, yaw {pose['yaw_rad']:.3f} rad "
-        f"on map {pose['map_id']}",
-    )
-    state = "localized" if pose["localized"] else f"not localized: {pose['reason']}"
-    yield "", f"{state}; score {pose['score']:.2f}, spread {pose['stddev_m']:.3f} m"
 
 
 def _command_text(command: dict[str, Any]) -> str:

@@ -131,6 +131,17 @@ class Run:
             self._warnings += bool(estimate.warning)
         return used
 
+    def finish_search(self) -> float:
+        """Let a pending search come to its end, as time does for a robot that stands.
+
+        Returns:
+            How long it took in ms, 0 if there was none.
+        """
+        begin = len(self._search_ms)
+        while self.localizer.searching:
+            self._advance()
+        return sum(self._search_ms[begin:])
+
     def result(self) -> Evaluation:
         """Return what came of it so far."""
         return Evaluation(
@@ -151,14 +162,17 @@ class Run:
         for _ in range(min(MOST_TICKS, max(LEAST_TICKS, int(since_s * TICK.rate_hz)))):
             if not self.localizer.searching:
                 break
-            begin_ns = self._clock.now_ns()
-            self.localizer.advance()
-            took_ms = (self._clock.now_ns() - begin_ns) * 1e-6
-            self._slice_ms.append(took_ms)
-            self._search_so_far_ms += took_ms
-            if not self.localizer.searching:
-                self._search_ms.append(self._search_so_far_ms)
-                self._search_so_far_ms = 0.0
+            self._advance()
+
+    def _advance(self) -> None:
+        begin_ns = self._clock.now_ns()
+        self.localizer.advance()
+        took_ms = (self._clock.now_ns() - begin_ns) * 1e-6
+        self._slice_ms.append(took_ms)
+        self._search_so_far_ms += took_ms
+        if not self.localizer.searching:
+            self._search_ms.append(self._search_so_far_ms)
+            self._search_so_far_ms = 0.0
 
 
 def evaluate(

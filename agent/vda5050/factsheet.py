@@ -21,6 +21,7 @@ from agent.vda5050.messages import (
     MaxStringLens,
     NavigationType,
     OptionalParameter,
+    ParameterDefinition,
     PhysicalParameters,
     PolygonPoint,
     ProtocolFeatures,
@@ -28,6 +29,7 @@ from agent.vda5050.messages import (
     Support,
     Timing,
     TypeSpecification,
+    ValueType,
 )
 from agent.vda5050.order_book import MOST_NODES
 
@@ -68,7 +70,7 @@ class Vehicle:
 
 # What is not in this table is not supported (section 6.15.1, protocolFeatures).
 OPTIONAL_PARAMETERS = (
-    ("order.nodes.nodePosition", Support.REQUIRED, "on the map that the state names"),
+    ("order.nodes.nodePosition", Support.REQUIRED, "on a map that the state names"),
     ("order.nodes.nodePosition.theta", Support.SUPPORTED, None),
     ("order.nodes.nodePosition.allowedDeviationXY", Support.SUPPORTED, None),
     ("order.nodes.nodePosition.allowedDeviationTheta", Support.SUPPORTED, None),
@@ -78,6 +80,17 @@ OPTIONAL_PARAMETERS = (
     ("order.edges.rotationAllowed", Support.SUPPORTED, "it turns on the nodes"),
     ("order.edges.length", Support.SUPPORTED, "not needed"),
 )
+
+# All are mandatory (section 6.8.1); an action that is not in this table takes none.
+PARAMETERS = {
+    "initPosition": (
+        ("x", ValueType.FLOAT),
+        ("y", ValueType.FLOAT),
+        ("theta", ValueType.FLOAT),
+        ("mapId", ValueType.STRING),
+        ("lastNodeId", ValueType.STRING),
+    )
+}
 
 
 def factsheet(header: HeaderFields, vehicle: Vehicle, timing: Timing) -> Factsheet:
@@ -123,6 +136,7 @@ def factsheet(header: HeaderFields, vehicle: Vehicle, timing: Timing) -> Factshe
                     action_type=action,
                     action_description=description,
                     action_scopes=[ActionScope.INSTANT],
+                    action_parameters=_parameters(action),
                 )
                 for action, description in SUPPORTED.items()
             ],
@@ -130,6 +144,13 @@ def factsheet(header: HeaderFields, vehicle: Vehicle, timing: Timing) -> Factshe
         agv_geometry=AgvGeometry(envelopes_2d=[_footprint(vehicle)]),
         load_specification=LoadSpecification(),
     )
+
+
+def _parameters(action: str) -> list[ParameterDefinition] | None:
+    return [
+        ParameterDefinition(key=key, value_data_type=kind, is_optional=False)
+        for key, kind in PARAMETERS.get(action, ())
+    ] or None
 
 
 def _footprint(vehicle: Vehicle) -> Envelope2d:

@@ -108,6 +108,16 @@ class Action(_Object):
     action_parameters: list[ActionParameter] | None = None
 
 
+class InitPosition(_Object):
+    """Parameters of the action ``initPosition`` (section 6.8.1)."""
+
+    x: float
+    y: float
+    theta: Angle
+    map_id: str
+    last_node_id: str
+
+
 class NodePosition(_Object):
     """Where a node is, in the map frame."""
 
@@ -559,12 +569,34 @@ class ActionScope(StrEnum):
     EDGE = "EDGE"
 
 
+class ValueType(StrEnum):
+    """What the value of a parameter is."""
+
+    BOOL = "BOOL"
+    NUMBER = "NUMBER"
+    INTEGER = "INTEGER"
+    FLOAT = "FLOAT"
+    STRING = "STRING"
+    OBJECT = "OBJECT"
+    ARRAY = "ARRAY"
+
+
+class ParameterDefinition(_Object):
+    """A parameter that an action takes."""
+
+    key: str
+    value_data_type: ValueType
+    description: str | None = None
+    is_optional: bool | None = None
+
+
 class AgvAction(_Object):
     """An action that the robot can perform."""
 
     action_type: str
     action_scopes: list[ActionScope]
     action_description: str | None = None
+    action_parameters: list[ParameterDefinition] | None = None
     result_description: str | None = None
 
 
@@ -651,6 +683,7 @@ def timestamp(utc_ns: int) -> str:
 
 
 M = TypeVar("M", bound=Header)
+P = TypeVar("P", bound=_Object)
 
 
 def decode(model: type[M], payload: bytes) -> M:
@@ -662,18 +695,37 @@ def decode(model: type[M], payload: bytes) -> M:
     try:
         return model.model_validate_json(payload, by_alias=True, by_name=False)
     except ValidationError as error:
-        problems = error.errors(include_url=False)
-        shown = "; ".join(
-            ": ".join(filter(None, (_path(problem["loc"]), problem["msg"])))
-            for problem in problems[:MOST_PROBLEMS]
-        )
-        more = len(problems) - MOST_PROBLEMS
-        rest = f"; and {more} more" if more > 0 else ""
-        field = _path(problems[0]["loc"])
+        problems, field = _problems(error)
         raise MessageInvalid(
-            f"the {model.__name__} message breaks the standard: {shown}{rest}",
+            f"the {model.__name__} message breaks the standard: {problems}",
             **({"field": field} if field else {}),
         ) from error
+
+
+def read_parameters(model: type[P], action: Action) -> P:
+    """Read the parameters of an action; those it does not know are tolerated.
+
+    Raises:
+        MessageInvalid: One is missing or breaks the standard; the text names it.
+    """
+    given = {parameter.key: parameter.value for parameter in action.action_parameters or ()}
+    try:
+        return model.model_validate(given, by_alias=True, by_name=False)
+    except ValidationError as error:
+        problems, field = _problems(error)
+        raise MessageInvalid(f"{action.action_type}: {problems}", field=field) from error
+
+
+def _problems(error: ValidationError) -> tuple[str, str]:
+    """Return the first few broken rules in words, and the path of the first."""
+    problems = error.errors(include_url=False)
+    shown = "; ".join(
+        ": ".join(filter(None, (_path(problem["loc"]), problem["msg"])))
+        for problem in problems[:MOST_PROBLEMS]
+    )
+    more = len(problems) - MOST_PROBLEMS
+    rest = f"; and {more} more" if more > 0 else ""
+    return shown + rest, _path(problems[0]["loc"])
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -5,13 +5,15 @@ only reported; an update replaces the horizon and extends the base at its last n
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 
 from pydantic_core import from_json
 
 from agent.errors import MessageInvalid, OrderRejected
 from agent.geometry.angle import difference
 from agent.geometry.pose import Pose2
+from agent.mapping.occupancy_grid import OccupancyGrid
 from agent.route.path import Waypoint
 from agent.vda5050.identity import Identity
 from agent.vda5050.messages import (
@@ -42,6 +44,7 @@ class OrderBook:
     def __init__(
         self,
         identity: Identity,
+        maps: Mapping[str, OccupancyGrid],
         *,
         deviation_m: float = 0.3,
         deviation_rad: float = 0.1,
@@ -52,12 +55,14 @@ class OrderBook:
 
         Args:
             identity: The robot that orders must be meant for.
+            maps: All that the robot has, by their id.
             deviation_m: How far beside a node counts as reached where the order does not say.
             deviation_rad: The same for a node's heading.
             base_reserve_m: Way left on the base below which the robot asks for more of it.
             height_m: Height of the robot, compared with an edge's ``maxHeight``.
         """
         self._identity = identity
+        self._maps = maps
         self._deviation_m = deviation_m
         self._deviation_rad = deviation_rad
         self._base_reserve_m = base_reserve_m
@@ -102,6 +107,16 @@ class OrderBook:
         return self._waypoints
 
     @property
+    def map_id(self) -> str | None:
+        """Map of the next released node, None where none is left."""
+        return self._map_ids[0] if self._map_ids else None
+
+    @property
+    def stretch(self) -> tuple[Waypoint, ...]:
+        """The waypoints that can be driven on one map, up to where the order leaves it."""
+        return self._stretch
+
+    @property
     def node_states(self) -> tuple[NodeState, ...]:
         """Nodes still to be reached, base and horizon (section 6.10.1)."""
         return self._node_states
@@ -116,10 +131,10 @@ class OrderBook:
         """Whether nothing is left to drive or to wait for (figure 8, question 3)."""
         return not self._nodes
 
-    def distance_since_last_node_m(self, pose: Pose2) -> float | None:
-        """Return the straight distance from the node reached last, None before the first."""
+    def distance_since_last_node_m(self, pose: Pose2, map_id: str) -> float | None:
+        """Return the straight distance from the node reached last, None if it is not on the map."""
         position = self._last_position
-        if position is None:
+        if position is None or position.map_id != map_id:
             return None
         return math.hypot(pose.x_m - position.x, pose.y_m - position.y)
 
@@ -127,10 +142,11 @@ class OrderBook:
         """Whether the base runs low while there is a horizon to release (section 6.10.3)."""
         if all(node.released for node in self._nodes):
             return False
-        way_m, x_m, y_m = 0.0, pose.x_m, pose.y_m
-        for waypoint in self._waypoints:
-            way_m += math.hypot(waypoint.x_m - x_m, waypoint.y_m - y_m)
-            x_m, y_m = waypoint.x_m, waypoint.y_m
+        way_m, x_m, y_m, map_id = 0.0, pose.x_m, pose.y_m, self.map_id
+        for waypoint, on_map in zip(self._waypoints, self._map_ids, strict=True):
+            if on_map == map_id:  # between two maps the robot is carried, or does not move at all
+                way_m += math.hypot(waypoint.x_m - x_m, waypoint.y_m - y_m)
+            x_m, y_m, map_id = waypoint.x_m, waypoint.y_m, on_map
         return way_m < self._base_reserve_m
 
     def receive(self, payload: bytes, situation: Situation) -> None:
@@ -155,7 +171,7 @@ class OrderBook:
                 ORDER_UPDATE_ERROR,
             )
         elif order.order_update_id > self._order_update_id:
-            self._accept_update(order, situation)
+            self._accept_update(order)
         # Question 6: the same order and update again is ignored.
 
     def reach(self, sequence_id: int) -> None:
@@ -173,6 +189,14 @@ class OrderBook:
             [n for n in self._nodes if n.sequence_id > sequence_id],
             [e for e in self._edges if e.sequence_id > sequence_id],
         )
+
+    def stand_on(self, node_id: str) -> None:
+        """Take it that the robot stands on a node, as the platform says (6.8.1, initPosition).
+
+        An update of the order driven last has to begin there now (figure 8, question 8).
+        """
+        self._last_node = self._base_end = (node_id, 0)
+        self._last_position = None
 
     def cancel(self) -> bool:
         """Give up the order; its ids are kept (section 6.6.3).
@@ -197,7 +221,7 @@ class OrderBook:
                 ORDER_ERROR,
                 nodeId=first.node_id,
             )
-        self._check_capabilities(order, situation.map_id, order.nodes)
+        self._check_capabilities(order, order.nodes)
         heading_met = self._check_start(order, situation)  # question 4
         self._order_id = order.order_id
         self._cancelled = False
@@ -205,7 +229,7 @@ class OrderBook:
         if heading_met:
             self.reach(first.sequence_id)
 
-    def _accept_update(self, order: Order, situation: Situation) -> None:
+    def _accept_update(self, order: Order) -> None:
         """Stitch an update to the last released node (questions 7 and 8, section 6.6.2)."""
         first = order.nodes[0]
         if self._cancelled:
@@ -220,7 +244,7 @@ class OrderBook:
                 nodeId=first.node_id,
             )
         # The stitching node itself stays as it was first sent.
-        self._check_capabilities(order, situation.map_id, order.nodes[1:])
+        self._check_capabilities(order, order.nodes[1:])
         self._take(order, order.nodes[1:])
 
     def _take(self, order: Order, new_nodes: Sequence[Node]) -> None:
@@ -245,11 +269,17 @@ class OrderBook:
             for e in edges
         )
         speeds = {edge.sequence_id + 1: edge.max_speed for edge in edges}
-        self._waypoints = tuple(
-            self._waypoint(node, node.node_position, speeds.get(node.sequence_id))
+        base = [
+            (node, node.node_position)
             for node in nodes
             if node.released and node.node_position is not None
+        ]
+        self._waypoints = tuple(
+            self._waypoint(node, position, speeds.get(node.sequence_id)) for node, position in base
         )
+        self._map_ids = tuple(position.map_id for _, position in base)
+        same = sum(1 for _ in takewhile(lambda map_id: map_id == self.map_id, self._map_ids))
+        self._stretch = self._waypoints[:same]
 
     def _waypoint(
         self, node: Node, position: NodePosition, max_speed_mps: float | None
@@ -277,6 +307,14 @@ class OrderBook:
             raise _rejection(
                 order, "the robot does not know where it is", NO_ROUTE_ERROR, nodeId=first.node_id
             )
+        if position.map_id != situation.map_id:
+            raise _rejection(
+                order,
+                f"the first node is on map {position.map_id}, the robot on {situation.map_id}",
+                NO_ROUTE_ERROR,
+                nodeId=first.node_id,
+                mapId=position.map_id,
+            )
         start, pose = self._waypoint(first, position, None), estimate.map_from_base
         distance_m = math.hypot(pose.x_m - start.x_m, pose.y_m - start.y_m)
         if distance_m > start.tolerance_m:
@@ -292,7 +330,7 @@ class OrderBook:
             or abs(difference(start.yaw_rad, pose.yaw_rad)) <= start.tolerance_rad
         )
 
-    def _check_capabilities(self, order: Order, map_id: str, new_nodes: Sequence[Node]) -> None:
+    def _check_capabilities(self, order: Order, new_nodes: Sequence[Node]) -> None:
         """Reject what this robot cannot do or use (sections 6.1.1, 6.6.4.2 and 6.7.1)."""
         if len(order.nodes) > MOST_NODES:
             raise _rejection(
@@ -310,11 +348,10 @@ class OrderBook:
                     nodeId=node.node_id,
                     field="node.nodePosition",
                 )
-            if node.node_position.map_id != map_id:
+            if problem := self._place_problem(node.node_position):
                 raise _rejection(
                     order,
-                    f"node {node.node_id} is on map {node.node_position.map_id}, the robot has "
-                    f"map {map_id}",
+                    f"node {node.node_id} {problem}",
                     ORDER_ERROR,
                     nodeId=node.node_id,
                     mapId=node.node_position.map_id,
@@ -329,6 +366,14 @@ class OrderBook:
                     edgeId=edge.edge_id,
                     field=f"edge.{field}",
                 )
+
+    def _place_problem(self, position: NodePosition) -> str | None:
+        grid = self._maps.get(position.map_id)
+        if grid is None:
+            return f"is on map {position.map_id}, the robot has {', '.join(self._maps)}"
+        if not grid.contains(position.x, position.y):
+            return f"lies outside map {position.map_id}"
+        return None
 
 
 def _read(payload: bytes) -> Order:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from agent.localization.estimate import PoseEstimate
+from agent.positioning import PoseAnswer
 from drivers.errors import HaulierError
 
 
@@ -24,6 +25,7 @@ class Situation:
         driving: The robot moves or is commanded to.
         faults: Errors that are active now.
         paused: Driving is suspended.
+        pose_answers: What has become, in this tick, of poses that the robot was told.
     """
 
     now_ns: int
@@ -39,3 +41,4 @@ class Situation:
     driving: bool
     faults: tuple[HaulierError, ...] = ()
     paused: bool = False
+    pose_answers: tuple[PoseAnswer, ...] = ()

@@ -5,6 +5,7 @@ message, and at the latest after ``period_s``.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -72,6 +73,7 @@ class StateReport:
         self,
         identity: Identity,
         vehicle: Vehicle,
+        map_ids: Iterable[str],
         *,
         map_version: str = "1",
         minimum_interval_s: float = 0.5,
@@ -83,14 +85,18 @@ class StateReport:
         Args:
             identity: For topics and headers.
             vehicle: For the factsheet.
-            map_version: ``mapVersion`` of the robot's map.
+            map_ids: All maps that the robot has; each may be used (section 6.7.2).
+            map_version: ``mapVersion`` of them.
             minimum_interval_s: Least time between two states.
             period_s: Most time between two states; the standard asks for 30 s on arrival.
             visualization_interval_s: Time between two visualizations.
         """
         self._headers = HeaderCounter(identity)
         self._vehicle = vehicle
-        self._map_version = map_version
+        self._maps = [
+            Map(map_id=map_id, map_version=map_version, map_status=MapStatus.ENABLED)
+            for map_id in map_ids
+        ]
         self._timing = Timing(
             min_order_interval=0.0,
             min_state_interval=minimum_interval_s,
@@ -164,13 +170,7 @@ class StateReport:
     ) -> State:
         return State(
             **self._headers.next("state", situation.utc_ns),
-            maps=[
-                Map(
-                    map_id=situation.map_id,
-                    map_version=self._map_version,
-                    map_status=MapStatus.ENABLED,
-                )
-            ],
+            maps=self._maps,
             order_id=order_book.order_id,
             order_update_id=order_book.order_update_id,
             last_node_id=order_book.last_node_id,
@@ -240,7 +240,9 @@ def _new_base_request(situation: Situation, order_book: OrderBook) -> bool:
 def _distance_since_last_node(situation: Situation, order_book: OrderBook) -> float | None:
     if situation.estimate is None:
         return None
-    distance_m = order_book.distance_since_last_node_m(situation.estimate.map_from_base)
+    distance_m = order_book.distance_since_last_node_m(
+        situation.estimate.map_from_base, situation.map_id
+    )
     return None if distance_m is None else round(distance_m, 3)
 
 

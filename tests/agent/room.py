@@ -1,4 +1,4 @@
-"""A small room, the configuration of a robot in it, and a robot made of inboxes."""
+"""Two small rooms, the configuration of a robot in them, and a robot made of inboxes."""
 
 import dataclasses
 import math
@@ -10,10 +10,10 @@ import numpy as np
 
 from agent import config
 from agent.geometry.pose import Pose2
-from agent.loop import BASE, LIDAR, Agent
+from agent.loop import BASE, Agent
 from agent.mailbox import Inbox, Outbox
-from agent.main import build_agent
-from agent.mapping.map_file import load_map, write_map
+from agent.main import build_agent, load_places
+from agent.mapping.map_file import write_map
 from agent.mapping.occupancy_grid import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
 from agent.telemetry.publication import Message
 from agent.vda5050.messages import State, decode
@@ -21,6 +21,7 @@ from drivers.measurement import BaseStatus, Odometry, Scan
 from drivers.runner import DeviceState, Phase
 from tests.agent.vda5050.orders import encode, order
 
+LIDAR = "lidar.front"
 TICK_NS = 20_000_000
 RESOLUTION_M = 0.05
 # Left, bottom, right, top in m; the robot starts at the origin and looks along x.
@@ -28,6 +29,10 @@ ROOM = (-2.0, -3.0, 9.0, 3.0)
 BOXES = (
     (-1.2, 1.9, -0.4, 2.6), (1.5, -2.7, 2.3, -2.0), (3.4, 2.2, 4.6, 3.0),
     (5.5, -3.0, 6.1, -1.9), (7.6, 1.4, 8.3, 2.4), (0.9, 2.5, 1.3, 3.0),
+)  # fmt: skip
+CELLAR_BOXES = (
+    (2.6, -3.0, 3.1, -1.2), (6.6, -2.6, 8.0, -2.2), (-1.6, 1.2, -1.1, 2.6),
+    (5.0, 2.1, 5.3, 3.0), (0.2, -2.9, 0.5, -2.0), (8.3, 0.9, 9.0, 2.0),
 )  # fmt: skip
 
 TOML = """\
@@ -37,14 +42,15 @@ serial_number = "R1"
 length_m = 0.9
 width_m = 0.6
 
-[map]
+[map.hall]
 file = "room.yaml"
-id = "hall"
-start_pose = [0.0, 0.0, 0.0]
 
-[lidar]
+[start]
+pose = [0.0, 0.0, 0.0]
+
+[lidar.front]
 driver = "rplidar"
-port = "{directory}/lidar"
+port = "{directory}/lidar.front"
 
 [base]
 driver = "roboteq"
@@ -64,7 +70,18 @@ socket = "haulier.sock"
 """
 
 
-def room_grid() -> OccupancyGrid:
+TWO_HALLS = TOML.replace(
+    "[start]\n", '[map.cellar]\nfile = "cellar.yaml"\n\n[start]\nmap = "hall"\n'
+)
+REAR_MOUNT = Pose2(-0.4, 0.0, math.pi)
+TWO_LIDARS = TOML.replace(
+    "[base]\n",
+    '[lidar.rear]\ndriver = "rplidar"\nport = "{directory}/lidar.rear"\n'
+    "mount = [-0.4, 0.0, 3.14159265]\n\n[base]\n",
+)
+
+
+def room_grid(boxes: tuple[tuple[float, float, float, float], ...] = BOXES) -> OccupancyGrid:
     left, bottom, right, top = ROOM
     origin = Pose2(left - 0.5, bottom - 0.5, 0.0)
     columns, rows = (round((end + 1.0) / RESOLUTION_M) for end in (right - left, top - bottom))
@@ -79,39 +96,44 @@ def room_grid() -> OccupancyGrid:
 
     fill((left - 0.1, bottom - 0.1, right + 0.1, top + 0.1), OCCUPIED)
     fill(ROOM, FREE)
-    for box in BOXES:
+    for box in boxes:
         fill(box, OCCUPIED)
     return OccupancyGrid(cells, RESOLUTION_M, origin)
 
 
 def write_robot(directory: Path, text: str = TOML) -> Path:
-    """Write map and configuration, and return the path of the latter."""
+    """Write maps and configuration, and return the path of the latter."""
     write_map(directory / "room.yaml", room_grid())
+    write_map(directory / "cellar.yaml", room_grid(CELLAR_BOXES))
     path = directory / "haulier.toml"
     path.write_text(text.format(directory=directory), encoding="utf-8")
     return path
 
 
-def agent_in(directory: Path) -> Agent:
-    settings = config.load(write_robot(directory), environment={})
-    return build_agent(settings, load_map(settings.map.file))
+def agent_in(directory: Path, text: str = TOML) -> Agent:
+    settings = config.load(write_robot(directory, text), environment={})
+    return build_agent(settings, load_places(settings))
 
 
-def _segments() -> np.ndarray:
+def _segments(boxes: tuple[tuple[float, float, float, float], ...]) -> np.ndarray:
     segments = []
-    for left, bottom, right, top in (ROOM, *BOXES):
+    for left, bottom, right, top in (ROOM, *boxes):
         corners = [(left, bottom), (right, bottom), (right, top), (left, top)]
         segments += [(*a, *b) for a, b in zip(corners, corners[1:] + corners[:1], strict=True)]
     return np.array(segments)
 
 
-SEGMENTS = _segments()
+SEGMENTS = {"hall": _segments(BOXES), "cellar": _segments(CELLAR_BOXES)}
 RAYS = 360
 
 
-def ranges_m(pose: Pose2, more: tuple[tuple[float, float, float, float], ...] = ()) -> np.ndarray:
+def ranges_m(
+    pose: Pose2,
+    more: tuple[tuple[float, float, float, float], ...] = (),
+    hall: str = "hall",
+) -> np.ndarray:
     """Distance along each of ``RAYS`` rays to the nearest wall, shape ``(RAYS,)``."""
-    x0, y0, x1, y1 = np.vstack([SEGMENTS, *more]).T[:, None, :]
+    x0, y0, x1, y1 = np.vstack([SEGMENTS[hall], *more]).T[:, None, :]
     angles = bearings() + pose.yaw_rad
     dx, dy = np.cos(angles)[:, None], np.sin(angles)[:, None]
     ex, ey = x1 - x0, y1 - y0
@@ -138,10 +160,18 @@ def scan(stamp_ns: int, ranges: np.ndarray, missing: int = 0) -> Scan:
 
 
 class Robot:
-    """Does what the agent commands, and brings it what its devices would."""
+    """Does what the agent commands, and brings it what its devices would.
 
-    def __init__(self, agent: Agent) -> None:
+    Args:
+        agent: Its brain.
+        more: Where further lidars are mounted; they measure midway between the scans of the first.
+    """
+
+    def __init__(self, agent: Agent, more: dict[str, Pose2] | None = None) -> None:
         self.agent = agent
+        self.hall = "hall"
+        self.more = more or {}
+        self.dead: set[str] = set()
         self.now_ns = 1_000_000_000
         self.ticks = 0
         self.pose = Pose2(0.0, 0.0, 0.0)
@@ -170,7 +200,7 @@ class Robot:
 
     def start(self) -> "Robot":
         """Bring the devices up and let the robot find itself."""
-        devices = tuple(DeviceState(n, Phase.STREAMING, self.now_ns) for n in (LIDAR, BASE))
+        devices = tuple(DeviceState(n, Phase.STREAMING, self.now_ns) for n in self.devices)
         self.tick(devices=devices)
         self.run(1.5)
         assert self.estimate.localized, self.estimate.reason
@@ -186,6 +216,10 @@ class Robot:
     def order(self, **changes: Any) -> Message:
         tree = order(2, spacing_m=5.0) | changes
         return Message("order", encode(tree), self.now_ns)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        return LIDAR, *self.more, BASE
 
     @property
     def estimate(self):
@@ -226,9 +260,17 @@ class Robot:
         )
         walls = tuple(np.array([box]) for box in self.obstacle)
         has_scan, has_status = self.ticks % 5 == 0, self.ticks % 10 == 0
+        measured = {}
+        if has_scan:
+            ranges = ranges_m(self.pose, walls, self.hall)
+            measured[LIDAR] = self.scan_of(self.now_ns, ranges)
+        if self.ticks % 5 == 2:
+            for name, mount in self.more.items():
+                ranges = ranges_m(self.pose @ mount, walls, self.hall)
+                measured[name] = scan(self.now_ns, ranges)
         return Inbox(
             1_767_225_600_000_000_000 + self.now_ns,
-            self.scan_of(self.now_ns, ranges_m(self.pose, walls)) if has_scan else None,
+            tuple((n, s) for n, s in measured.items() if s is not None and n not in self.dead),
             () if odometry is None else (odometry,),
             dataclasses.replace(self.status, stamp_ns=self.now_ns) if has_status else None,
         )

@@ -65,16 +65,16 @@ def test_a_truncated_map_is_65(tmp_path: Path) -> None:
 
 def test_a_start_pose_off_the_map_is_65(tmp_path: Path) -> None:
     path = write_robot(tmp_path, TOML.replace("[0.0, 0.0, 0.0]", "[99.0, 4.0, 0.0]"))
-    assert_clear(haulier("run", "--config", path), 65, "MAP_INVALID", "start_pose")
+    assert_clear(haulier("run", "--config", path), 65, "MAP_INVALID", "start.pose")
 
 
 def test_config_check_names_missing_ports_and_broker(tmp_path: Path) -> None:
     path = write_robot(tmp_path)
     result = haulier("config", "check", "--config", path)
     assert_clear(
-        result, 69, "ok    map", "PORT_UNAVAILABLE", "no such device node", "BROKER_UNAVAILABLE"
+        result, 69, "ok    maps", "PORT_UNAVAILABLE", "no such device node", "BROKER_UNAVAILABLE"
     )
-    assert_clear(haulier("config", "check", "--offline", "--config", path), 0, "ok    map")
+    assert_clear(haulier("config", "check", "--offline", "--config", path), 0, "ok    maps")
 
 
 def test_config_show_and_schema_are_json(tmp_path: Path) -> None:
@@ -88,6 +88,20 @@ def test_status_without_a_daemon_is_69(tmp_path: Path) -> None:
     assert_clear(result, 69, "DAEMON_UNREACHABLE", "systemctl status haulier")
 
 
+@pytest.mark.parametrize(
+    "words", [("show",), ("set", "1,2,0.5"), ("set", "-1,2,-0.5", "--map", "x"), ("relocalize",)]
+)
+def test_pose_without_a_daemon_is_69(tmp_path: Path, words: tuple[str, ...]) -> None:
+    # A pose that begins with a minus looks like an option.
+    result = haulier("pose", *words, "--socket", tmp_path / "none.sock")
+    assert_clear(result, 69, "DAEMON_UNREACHABLE")
+
+
+@pytest.mark.parametrize("words", [("set",), ("set", "1,2"), ("set", "1,2,x"), ("set", "1,2,inf")])
+def test_a_pose_that_is_none_is_2(words: tuple[str, ...]) -> None:
+    assert_clear(haulier("pose", *words), 2, "usage: haulier pose set")
+
+
 def test_a_log_that_is_not_there_is_65(tmp_path: Path) -> None:
     # The pose begins with a minus, which argparse takes for an option.
     result = haulier(
@@ -98,7 +112,10 @@ def test_a_log_that_is_not_there_is_65(tmp_path: Path) -> None:
 
 def test_an_unknown_driver_is_78_and_guessed(tmp_path: Path) -> None:
     path = write_robot(tmp_path, TOML.replace("rplidar", "rplidr"))
-    said = ("CONFIG_INVALID: lidar.driver: no driver named rplidr; did you mean rplidar?", "hint:")
+    said = (
+        "CONFIG_INVALID: lidar.front.driver: no driver named rplidr; did you mean rplidar?",
+        "hint:",
+    )
     assert_clear(haulier("run", "--config", path), 78, *said)
     assert_clear(haulier("config", "check", "--offline", "--config", path), 78, *said)
 
@@ -109,7 +126,7 @@ def test_a_map_that_names_no_image_fails_the_check_and_the_rest_is_still_said(
     path = write_robot(tmp_path)
     (tmp_path / "room.pgm").unlink()
     result = haulier("config", "check", "--offline", "--config", path)
-    assert_clear(result, 65, "ok    lidar driver", "FAIL  map", "MAP_INVALID")
+    assert_clear(result, 65, "ok    lidar.front driver", "FAIL  maps", "MAP_INVALID: map.hall: ")
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

@@ -12,9 +12,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from agent import config
+from agent.avoidance.surroundings import LidarMount
 from agent.errors import ConfigError
+from agent.geometry.pose import Pose2
 from drivers import registry
-from tests.agent.room import TOML, write_robot
+from tests.agent.room import TOML, TWO_HALLS, TWO_LIDARS, write_robot
 
 EXAMPLE = Path(__file__).parents[2] / "systemd" / "haulier.toml"
 
@@ -34,15 +36,33 @@ def complaint(directory: Path, text: str = TOML, **environment: str) -> str:
 def test_a_good_file(tmp_path):
     loaded = load(tmp_path)
     assert loaded.robot.serial_number == "R1"
-    assert loaded.map.map_from_base.x_m == 0.0
-    assert loaded.lidar.base_from_lidar.yaw_rad == 0.0
+    assert (loaded.start_map, loaded.start.map_from_base) == ("hall", Pose2(0.0, 0.0, 0.0))
+    assert loaded.mounts == {"lidar.front": LidarMount(Pose2(0.0, 0.0, 0.0))}
+    assert list(loaded.devices) == ["lidar.front", "base"]
+
+
+def test_several_lidars_and_maps(tmp_path):
+    loaded = load(tmp_path, TWO_LIDARS.replace("[base]\n", "mask = [[2.3, -2.3]]\n\n[base]\n", 1))
+    assert list(loaded.devices) == ["lidar.front", "lidar.rear", "base"]
+    assert loaded.mounts["lidar.rear"].mask == ((2.3, -2.3),)
+    assert loaded.mounts["lidar.rear"].base_from_lidar.x_m == -0.4
+    loaded = load(tmp_path, TWO_HALLS)
+    assert {name: section.file for name, section in loaded.map.items()} == {
+        "hall": tmp_path / "room.yaml", "cellar": tmp_path / "cellar.yaml"
+    }  # fmt: skip
+    assert load(tmp_path, TWO_HALLS.replace('map = "hall"', 'map = "cellar"')).start_map == "cellar"
+
+
+def test_the_start_pose_may_be_left_out(tmp_path):
+    loaded = load(tmp_path, TOML.replace("[start]\npose = [0.0, 0.0, 0.0]\n", ""))
+    assert (loaded.start_map, loaded.start.map_from_base) == ("hall", None)
 
 
 def test_the_example_loads_and_its_drivers_take_their_options():
     loaded = config.load(EXAMPLE, {})
-    assert loaded.lidar.build("lidar").name == "rplidar"
-    assert loaded.base.build("base").name == "roboteq"
-    assert loaded.map.file == EXAMPLE.parent / "hall.yaml"
+    names = [device.build(name).name for name, device in loaded.devices.items()]
+    assert names == ["rplidar", "roboteq"]
+    assert loaded.map["hall"].file == EXAMPLE.parent / "hall.yaml"
     assert len(EXAMPLE.read_text().splitlines()) < 80
 
 
@@ -54,8 +74,8 @@ def test_the_example_loads_and_its_drivers_take_their_options():
         ("width_m = 0.6", "width_m = 60", "robot.width_m: Input should be less than or equal to 5"),
         ("width_m = 0.6", "width_m = nan", "robot.width_m: nan is not a finite number"),
         ("width_m = 0.6", 'width_m = "wide"', "robot.width_m: Input should be a valid number"),
-        ("[0.0, 0.0, 0.0]", "[0.0, 0.0]", "map.start_pose.2: missing"),
-        ("[0.0, 0.0, 0.0]", "[0.0, inf, 0.0]", "map.start_pose.1: inf is not a finite number"),
+        ("[0.0, 0.0, 0.0]", "[0.0, 0.0]", "start.pose.2: missing"),
+        ("[0.0, 0.0, 0.0]", "[0.0, inf, 0.0]", "start.pose.1: inf is not a finite number"),
         ('"R1"', '"R/1"', "robot.serial_number: String should match"),
         ("port = 1\n", "prot = 1\n", "broker.prot: unknown key; did you mean port?"),
         ("port = 1\n", "port = 65536\n", "broker.port: Input should be less than or equal"),
@@ -63,11 +83,23 @@ def test_the_example_loads_and_its_drivers_take_their_options():
         ("[robot]", "zzz = 1\n[robot]", "zzz: unknown key; known: base, broker"),
         (
             "[local]",
-            "[localization.filter]\nparticels = 3\n[local]",
-            "localization.filter.particels: unknown key; did you mean particles?",
+            "[localization.bank]\nparticels = 3\n[local]",
+            "localization.bank.particels: unknown key; known: ",
         ),
         ("[robot]", "[robot]\nbattery_full_v = 20.0", "robot: battery_full_v (20.0) must be above"),
-        ("{directory}/base", "{directory}/lidar", "lidar.port and base.port are both "),
+        ("{directory}/base", "{directory}/lidar.front", "lidar.front.port and base.port are both "),
+        ("[lidar.front]", "[lidar]", "lidar: every lidar is a table of its own, with a name: write "
+         "[lidar.front] in place of [lidar]"),
+        ("[lidar.front]", "[lidar.Front]", "lidar: 'Front': a name has up to 16 of a-z"),
+        ("[lidar.front]\n", "[lidar.front]\nmuont = 1\n", "lidar.front.muont: unknown key; did you "
+         "mean mount?"),
+        ("[lidar.front]\n", "[lidar.front]\nmask = [[2.0, 7.0]]\n", "lidar.front.mask.0.1: Input "
+         "should be less than or equal to 3.15"),
+        ("[map.hall]\n", "[map]\nid = 'hall'\n", "map: every map is a table of its own, named "
+         "by its id: write [map.hall] in place of [map]"),
+        ("[map.hall]\n", "[map.hall]\nfiel = 1\n", "map.hall.fiel: unknown key; did you mean file"),
+        ("[start]\n", "[start]\nmap = 'attic'\n", "start.map: there is no map attic; known: hall"),
+        ("[start]\n", "[map.attic]\nfile = 'a.yaml'\n[start]\n", "start.map: missing; on which"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(tmp_path, line, replacement, expected):
@@ -112,13 +144,20 @@ class TestEnvironment:
     def test_reaches_options_and_adds_sections(self, tmp_path):
         loaded = load(
             tmp_path,
-            HAULIER_LIDAR__OPTIONS__MODE="standard",
+            HAULIER_LIDAR__FRONT__OPTIONS__MODE="standard",
             HAULIER_MOTION__SPEED_MPS="0.4",
-            HAULIER_MAP__START_POSE="[1.0, 2.0, 0.5]",
+            HAULIER_START__POSE="[1.0, 2.0, 0.5]",
         )
-        assert loaded.lidar.options == {"mode": "standard"}
+        assert loaded.lidar["front"].options == {"mode": "standard"}
         assert loaded.motion.speed_mps == 0.4
-        assert loaded.map.start_pose == (1.0, 2.0, 0.5)
+        assert loaded.start.pose == (1.0, 2.0, 0.5)
+
+    def test_reaches_a_map_whose_id_has_capitals(self, tmp_path):
+        text = TOML.replace("[map.hall]", '[map."Hall 3"]').replace("Hall 3", "Hall3")
+        loaded = load(tmp_path, text, HAULIER_MAP__HALL3__FILE="other.yaml")
+        assert {name: section.file.name for name, section in loaded.map.items()} == {
+            "Hall3": "other.yaml"
+        }
 
     def test_other_variables_are_left_alone(self, tmp_path):
         assert load(tmp_path, HAULIER_SHARED="x", PATH="/bin", BROKER__PORT="9").broker.port == 1
@@ -145,10 +184,10 @@ class TestEnvironment:
 
 
 class TestDevices:
-    def build(self, directory: Path, section: str, text: str) -> str:
+    def build(self, directory: Path, name: str, text: str) -> str:
         loaded = load(directory, text)
         with pytest.raises(ConfigError) as caught:
-            getattr(loaded, section).build(section)
+            loaded.devices[name].build(name)
         return caught.value.detail
 
     def test_unknown_option(self, tmp_path):
@@ -163,22 +202,28 @@ class TestDevices:
 
     def test_unknown_driver(self, tmp_path):
         text = TOML.replace('"rplidar"', '"rplidr"')
-        detail = self.build(tmp_path, "lidar", text)
-        assert detail.startswith("lidar.driver: no driver named rplidr; did you mean rplidar?")
-
-    @pytest.mark.parametrize("section", ["lidar", "base"])
-    def test_a_driver_for_the_other_kind_of_device(self, tmp_path, section):
-        ours, other = ("rplidar", "roboteq") if section == "lidar" else ("roboteq", "rplidar")
-        text = TOML.replace(f'"{ours}"', f'"{other}"')
-        assert self.build(tmp_path, section, text).startswith(
-            f"{section}.driver: {other} is the driver of a"
+        detail = self.build(tmp_path, "lidar.front", text)
+        assert detail.startswith(
+            "lidar.front.driver: no driver named rplidr; did you mean rplidar?"
         )
+
+    @pytest.mark.parametrize("name", ["lidar.front", "base"])
+    def test_a_driver_for_the_other_kind_of_device(self, tmp_path, name):
+        ours, other = ("roboteq", "rplidar") if name == "base" else ("rplidar", "roboteq")
+        text = TOML.replace(f'"{ours}"', f'"{other}"')
+        assert self.build(tmp_path, name, text).startswith(
+            f"{name}.driver: {other} is the driver of a"
+        )
+
+    def test_two_lidars_on_one_port(self, tmp_path):
+        text = TWO_LIDARS.replace('lidar.rear"', 'lidar.front"')
+        assert "lidar.front.port and lidar.rear.port are both " in complaint(tmp_path, text)
 
 
 def test_relative_files_lie_beside_the_configuration(tmp_path):
     text = TOML.replace("port = 1\n", 'port = 1\npassword_file = "secret"\nca_file = "/etc/ca"\n')
     loaded = load(tmp_path, text)
-    assert loaded.map.file == tmp_path / "room.yaml"
+    assert loaded.map["hall"].file == tmp_path / "room.yaml"
     assert loaded.local.socket == tmp_path / "haulier.sock"
     assert loaded.broker.password_file == tmp_path / "secret"
     assert loaded.broker.ca_file == Path("/etc/ca")
@@ -212,7 +257,9 @@ def _dataclass_fields(model: type) -> dict[str, FieldInfo]:
 
 PARAMETERS = [
     *parameters(config.Config),
-    *parameters(registry.load("rplidar").options, "lidar.options."),
+    *parameters(config.LidarSection, "lidar.front."),
+    *parameters(config.MapSection, "map.hall."),
+    *parameters(registry.load("rplidar").options, "lidar.front.options."),
     *parameters(registry.load("roboteq").options, "base.options."),
 ]
 NUMBERS = [p for p in PARAMETERS if isinstance(p[1], int | float) and not isinstance(p[1], bool)]
@@ -220,7 +267,7 @@ NUMBERS = [p for p in PARAMETERS if isinstance(p[1], int | float) and not isinst
 
 def test_the_walk_finds_the_parameters():
     paths = {path for path, *_ in PARAMETERS}
-    assert {"broker.keepalive_s", "localization.slip.spread.position_m", "seed"} <= paths
+    assert {"broker.keepalive_s", "localization.start.position_m", "lidar.front.mount"} <= paths
     assert len(NUMBERS) > 40
 
 

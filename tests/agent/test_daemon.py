@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from agent.clock import SystemClock
+from agent.errors import DaemonUnreachable
+from agent.local.client import ask
 from hil.bench_process import BenchSpec
 from hil.plant.world import Pose
 from hil.pty_rig import PtyRig
@@ -81,7 +83,7 @@ def journal(rig: PtyRig) -> list[dict[str, Any]]:
 def test_a_healthy_daemon_tells_what_it_does(rig):
     status = rig.status()
     assert {name: device["phase"] for name, device in status["devices"].items()} == {
-        "lidar": "streaming",
+        "lidar.front": "streaming",
         "base": "streaming",
     }
     assert status["broker_error"]["code"] == "BROKER_UNAVAILABLE"
@@ -99,18 +101,19 @@ def test_status_is_aligned_and_complete(rig):
     print(result.stdout)
     assert result.returncode == 1, "the broker is missing"
     lines = result.stdout.splitlines()
-    labels = [line[:11].strip() for line in lines]
+    labels = [line[:13].strip() for line in lines]
     assert [label for label in labels if label] == [
-        "robot", "lidar", "base", "pose", "command", "order", "broker", "battery", "loop", "!",
+        "robot", "lidar.front", "base", "pose", "command", "order", "broker", "battery", "loop",
+        "!",
     ]  # fmt: skip
-    assert all(line[10] == " " and line[11] != " " for line in lines)
+    assert all(line[12] == " " and line[13] != " " for line in lines)
     assert not [line for line in lines if line != line.rstrip()]
     assert "R1" in lines[0]
     shown = json.loads(haulier("status", "--json", "--socket", socket(rig)).stdout)
     assert shown["robot"] == "R1"
 
 
-@pytest.mark.parametrize("device", ["lidar", "base"])
+@pytest.mark.parametrize("device", ["lidar.front", "base"])
 def test_an_unplugged_device_is_named_with_the_time_and_comes_back(rig, device):
     rig.bench.unplug(device)
     unplugged_ns = CLOCK.now_ns()
@@ -122,13 +125,73 @@ def test_an_unplugged_device_is_named_with_the_time_and_comes_back(rig, device):
     print(shown)
     since_s = rig.status()["devices"][device]["since_s"]
     assert since_s == pytest.approx((CLOCK.now_ns() - unplugged_ns) * 1e-9, abs=0.5)
-    assert f"\n{device:11}lost for " in f"\n{shown}"
+    assert f"\n{device:13}lost for " in f"\n{shown}"
     assert "hint: " in shown
     rig.bench.replug(device)
     wait_for(rig, is_healthy)
     losses = [e for e in journal(rig) if e["event"] == "device.lost" and e["device"] == device]
     # The port was lost, and since then it is not there: two lines, whatever the time.
     assert [loss["code"] for loss in losses] == ["PORT_LOST", "PORT_UNAVAILABLE"]
+
+
+def pose(rig: PtyRig, *words: object) -> subprocess.CompletedProcess[str]:
+    return haulier("pose", *words, "--socket", socket(rig))
+
+
+def test_the_pose_is_shown(rig):
+    wait_for(rig, is_healthy)
+    result = pose(rig, "show")
+    assert result.returncode == 0, result.stderr
+    assert "on map hall" in result.stdout
+    shown = json.loads(pose(rig, "show", "--json").stdout)
+    assert shown["localized"]
+    assert (shown["map_id"], shown["reason"]) == ("hall", "")
+    assert 0.0 < shown["stddev_x_m"] < 0.2
+
+
+def test_the_pose_is_told_and_taken(rig):
+    result = pose(rig, "set", "0.2,-0.1,0.1", "--json")
+    assert result.returncode == 0, result.stdout + result.stderr
+    answer = json.loads(result.stdout)
+    assert (answer["outcome"], answer["pose"]["localized"]) == ("done", True)
+    assert answer["pose"]["x_m"] == pytest.approx(rig.bench.truth()["pose"][0], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("set", "-99,0,0"), "(-99.00, 0.00) lies outside the map"),
+        (("set", "0,0,0", "--map", "attic"), "there is no map attic; known: hall"),
+    ],
+)
+def test_a_pose_that_cannot_be_is_refused(rig, words, said):
+    result = pose(rig, *words)
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert pose(rig, "show").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"pose": [1, 2]},
+        {"pose": "123"},
+        {"pose": [0, 0, None]},
+        {"pose": [0, 0, 0], "map_id": 1},
+    ],
+)
+def test_nonsense_at_the_socket_is_refused(rig, arguments):
+    with pytest.raises(DaemonUnreachable, match="set_pose takes pose"):
+        ask(socket(rig), "set_pose", **arguments)
+
+
+def test_the_robot_searches_and_finds_itself(rig):
+    result = pose(rig, "relocalize")
+    assert result.returncode == 0, result.stdout + result.stderr
+    truth = rig.bench.truth()["pose"]
+    assert rig.status()["pose"]["x_m"] == pytest.approx(truth[0], abs=0.1)
+    assert {"pose.set", "pose.lost", "pose.recovered"} <= {e["event"] for e in journal(rig)}
 
 
 def test_a_second_daemon_is_refused_and_the_first_goes_on(rig):

@@ -8,16 +8,32 @@ import pytest
 from agent import config
 from agent.avoidance.governor import StopReason
 from agent.errors import BrokerUnavailable, MapError
-from agent.loop import BASE, FOLD_NS, LIDAR, Battery
-from agent.main import build_agent
-from agent.mapping.map_file import load_map
+from agent.geometry.pose import Pose2
+from agent.loop import BASE, FOLD_NS, Battery
+from agent.main import build_agent, load_places
 from agent.telemetry.log import EVENTS
 from agent.telemetry.publication import Message
 from drivers.errors import PortLost
 from drivers.measurement import Odometry
 from drivers.runner import DeviceState, Phase
-from tests.agent.room import RAYS, TICK_NS, TOML, Robot, agent_in, scan, write_robot
+from tests.agent.room import (
+    LIDAR,
+    RAYS,
+    REAR_MOUNT,
+    TICK_NS,
+    TOML,
+    TWO_HALLS,
+    TWO_LIDARS,
+    Robot,
+    agent_in,
+    bearings,
+    ranges_m,
+    scan,
+    write_robot,
+)
 from tests.agent.vda5050.orders import encode, order
+
+REAR = "lidar.rear"
 
 
 @pytest.fixture
@@ -30,10 +46,11 @@ def driving(robot) -> Robot:
     return robot.drive()
 
 
-def assert_stands(robot: Robot, reason: StopReason) -> None:
+def assert_stands(robot: Robot, reason: StopReason, lidar: str = LIDAR) -> None:
     assert robot.outboxes[-1].command.is_stop
-    assert robot.stop_reason == reason.value
-    assert robot.events("motion.stopped")[-1] == {"reason": reason.value}
+    why = f"{reason.value} of {lidar}" if reason is StopReason.NO_SCAN else reason.value
+    assert robot.stop_reason == why
+    assert robot.events("motion.stopped")[-1] == {"reason": why}
 
 
 def assert_goes_on(robot: Robot) -> None:
@@ -144,7 +161,7 @@ def test_no_odometry(driving):
     assert_stands(driving, StopReason.NO_ODOMETRY)
     driving.run(0.6)
     assert [(e.error_type, e.error_description) for e in driving.state.errors] == [
-        ("deviceSilent", "no current odometry")
+        ("deviceSilent", "base: no current odometry")
     ]
     driving.odometry_of = lambda odometry: odometry
     assert_goes_on(driving)
@@ -322,9 +339,10 @@ def actions(robot: Robot, payload: bytes) -> Message:
     return Message("instantActions", payload, robot.now_ns)
 
 
-def instant(action_type: str) -> bytes:
+def instant(action_type: str, **parameters: object) -> bytes:
     header = {key: order(1)[key] for key in ("headerId", "timestamp", "version", "manufacturer")}
     action = {"actionId": "a1", "actionType": action_type, "blockingType": "HARD"}
+    action["actionParameters"] = [{"key": k, "value": v} for k, v in parameters.items()]
     return encode(header | {"serialNumber": "R1", "actions": [action]})
 
 
@@ -404,10 +422,10 @@ def test_battery_unknown():
 
 
 def test_a_start_outside_the_map_is_refused(tmp_path):
-    text = TOML.replace("start_pose = [0.0, 0.0, 0.0]", "start_pose = [50.0, 0.0, 0.0]")
+    text = TOML.replace("pose = [0.0, 0.0, 0.0]", "pose = [50.0, 0.0, 0.0]")
     settings = config.load(write_robot(tmp_path, text), environment={})
-    with pytest.raises(MapError, match=r"map\.start_pose"):
-        build_agent(settings, load_map(settings.map.file))
+    with pytest.raises(MapError, match=r"start\.pose .* outside the map hall"):
+        build_agent(settings, load_places(settings))
 
 
 def test_a_base_that_no_longer_tells_its_state_stops_the_robot(driving):
@@ -418,3 +436,204 @@ def test_a_base_that_no_longer_tells_its_state_stops_the_robot(driving):
     assert driving.stop_reason == StopReason.NO_BASE_STATUS.value
     driving.run(0.5)
     assert driving.stop_reason is None
+
+
+class TestTwoLidars:
+    @pytest.fixture
+    def robot(self, tmp_path) -> Robot:
+        return Robot(agent_in(tmp_path, TWO_LIDARS), {REAR: REAR_MOUNT}).start()
+
+    @pytest.fixture
+    def driving(self, robot) -> Robot:
+        return robot.drive()
+
+    def test_drives_an_order_to_its_end(self, driving):
+        driving.run(12.0)
+        assert driving.agent.status(driving.now_ns)["order"]["idle"]
+        assert driving.estimate.map_from_base.distance_m(driving.pose) < 0.05
+        assert driving.events("pose.lost") == []
+        points = np.array(driving.agent.scan_points())
+        assert len(points) == 2 * RAYS
+        # Both see the same walls, each from its own place and moment.
+        assert points[:RAYS, 0].max() == pytest.approx(9.0, abs=0.05)
+        assert points[RAYS:, 0].max() == pytest.approx(9.0, abs=0.05)
+
+    @pytest.mark.parametrize("lidar", [LIDAR, REAR])
+    def test_one_that_falls_silent_stops_the_robot_and_is_named(self, driving, lidar):
+        driving.dead.add(lidar)
+        driving.run(0.4)
+        assert_stands(driving, StopReason.NO_SCAN, lidar)
+        driving.run(0.6)
+        assert [(e.error_type, e.error_description) for e in driving.state.errors] == [
+            ("deviceSilent", f"{lidar}: no current scan")
+        ]
+        driving.dead.clear()
+        assert_goes_on(driving)
+
+    def test_the_governor_counts_the_age_of_the_oldest_scan(self, driving):
+        for _ in range(10):
+            driving.tick()
+            # Every fifth tick is the front lidar's turn, and two later the rear's.
+            last = driving.ticks - 1
+            age = max(last % 5, (last - 2) % 5)
+            assert driving.agent._governor._seen_ns == driving.now_ns - age * TICK_NS
+
+    def test_both_are_named(self, driving):
+        driving.dead |= {LIDAR, REAR}
+        driving.run(0.5)
+        assert_stands(driving, StopReason.NO_SCAN, f"{LIDAR} and {REAR}")
+
+    def test_one_that_is_lost_stops_the_robot_at_once(self, driving):
+        lost = DeviceState(REAR, Phase.LOST, driving.now_ns, PortLost("/dev/tty: unplugged"))
+        driving.tick(devices=(lost,))
+        assert_stands(driving, StopReason.NO_SCAN, REAR)
+
+    def test_one_that_is_covered_is_no_proof_of_free_space(self, driving):
+        driving.scan_of = lambda stamp_ns, ranges: scan(stamp_ns, np.full(RAYS, np.nan))
+        driving.run(0.4)
+        assert_stands(driving, StopReason.NO_SCAN, LIDAR)
+
+    def test_one_that_never_came_up_is_missed(self, tmp_path):
+        (tmp_path / "x").mkdir()
+        robot = Robot(agent_in(tmp_path / "x", TWO_LIDARS), {REAR: REAR_MOUNT})
+        robot.dead.add(REAR)
+        robot.start()
+        robot.tick(messages=(robot.order(),))
+        robot.run(0.5)
+        assert_stands(robot, StopReason.NO_SCAN, REAR)
+
+    def test_what_only_one_of_them_sees_stops_the_robot(self, driving):
+        ahead_m = driving.pose.x_m + 1.6
+        wall = np.array([(ahead_m, -0.5, ahead_m, 0.5)])
+        # The front lidar is blind for it, as for a bar between two planes.
+        driving.scan_of = lambda stamp_ns, ranges: scan(
+            stamp_ns, ranges_m(driving.pose, (), "hall")
+        )
+        driving.obstacle = (tuple(wall[0]),)
+        driving.run(4.0)
+        assert_stands(driving, StopReason.OBSTACLE)
+        assert ahead_m - driving.pose.x_m - 0.45 > 0.3
+
+
+def test_a_mask_hides_the_robot_from_itself(tmp_path):
+    """A post of the robot's own stands before its lidar."""
+
+    def drive(text: str, name: str) -> Robot:
+        (tmp_path / name).mkdir()
+        robot = Robot(agent_in(tmp_path / name, text))
+        robot.scan_of = lambda stamp_ns, ranges: scan(
+            stamp_ns, np.where(np.abs(bearings()) < 0.12, 0.5, ranges)
+        )
+        robot.start().tick(messages=(robot.order(),))
+        robot.run(2.0)
+        return robot
+
+    assert_stands(drive(TOML, "bare"), StopReason.OBSTACLE)
+    masked = TOML.replace("[base]\n", "mask = [[-0.15, 0.15]]\n\n[base]\n", 1)
+    robot = drive(masked, "masked")
+    assert robot.twist[0] > 0.3
+    assert len(robot.agent.scan_points()) < RAYS
+
+
+class TestTwoHalls:
+    @pytest.fixture
+    def robot(self, tmp_path) -> Robot:
+        return Robot(agent_in(tmp_path, TWO_HALLS)).start()
+
+    def order(self, robot: Robot, **entry: float) -> Message:
+        """To n1 in the hall, from there into the cellar, and on to n3."""
+        tree = order(4, spacing_m=1.5)
+        tree["nodes"][2]["nodePosition"] |= {"x": 1.5, "mapId": "cellar"} | entry
+        tree["nodes"][3]["nodePosition"] |= {"mapId": "cellar"}
+        return Message("order", encode(tree), robot.now_ns)
+
+    def drive_into_the_lift(self, robot: Robot, **entry: float) -> None:
+        robot.tick(messages=(self.order(robot, **entry),))
+        for _ in range(600):
+            robot.tick()
+            if robot.events("map.changed"):
+                return
+        pytest.fail(robot.stop_reason)
+
+    def test_an_order_goes_on_on_another_map(self, robot):
+        self.drive_into_the_lift(robot)
+        assert robot.events("node.reached")[-1] == {"node_id": "n1"}
+        assert robot.twist == (0.0, 0.0)
+        assert not robot.estimate.localized
+        assert robot.estimate.map_from_base.distance_m(robot.pose) < 0.1
+        robot.hall = "cellar"
+        robot.run(12.0)
+        status = robot.agent.status(robot.now_ns)
+        assert status["order"]["idle"], status
+        assert math.dist((robot.pose.x_m, robot.pose.y_m), (4.5, 0.0)) < 0.1
+        state = robot.state
+        assert (state.agv_position.map_id, state.last_node_id) == ("cellar", "n3")
+        assert state.agv_position.position_initialized
+        assert state.agv_position.deviation_range < 0.2
+        assert state.agv_position.localization_score > 0.8
+
+    def test_the_node_may_say_the_heading(self, robot):
+        self.drive_into_the_lift(robot, theta=1.0, allowedDeviationTheta=0.3)
+        assert robot.estimate.map_from_base.yaw_rad == pytest.approx(1.0, abs=1e-6)
+
+    def test_it_waits_as_long_as_it_does_not_find_itself_there(self, robot):
+        self.drive_into_the_lift(robot)
+        robot.run(5.0)  # the lift does not move: still the old hall around it
+        assert robot.twist == (0.0, 0.0)
+        assert robot.stop_reason == StopReason.NOT_LOCALIZED
+        errors = {e.error_type: e for e in robot.state.errors}
+        references = {
+            r.reference_key: r.reference_value for r in errors["localizationLost"].error_references
+        }
+        assert references["mapId"] == "cellar"
+        assert not robot.state.agv_position.position_initialized
+        robot.hall = "cellar"
+        robot.run(15.0)
+        assert robot.agent.status(robot.now_ns)["order"]["idle"]
+
+    def test_a_map_that_it_does_not_have(self, robot):
+        tree = order(2, spacing_m=1.5)
+        tree["nodes"][1]["nodePosition"]["mapId"] = "attic"
+        robot.tick(messages=(Message("order", encode(tree), robot.now_ns),))
+        assert (
+            "on map attic, the robot has hall, cellar"
+            in robot.events("order.rejected")[0]["reason"]
+        )
+        robot.run(0.6)
+        assert error_types(robot) == {"orderError"}
+
+    def test_init_position_in_another_hall(self, robot):
+        robot.hall, robot.pose = "cellar", Pose2(4.0, -0.5, 0.4)
+        pose = {"x": 4.1, "y": -0.6, "theta": 0.3, "mapId": "cellar", "lastNodeId": "lift"}
+        robot.tick(messages=(actions(robot, instant("initPosition", **pose)),))
+        robot.run(0.04)
+        assert robot.agent.status(robot.now_ns)["pose_requests"]["initPosition a1"] == {
+            "outcome": "pending", "reason": "",
+        }  # fmt: skip
+        robot.run(2.0)
+        state = robot.state
+        assert [a.action_status for a in state.action_states] == ["FINISHED"]
+        assert (state.agv_position.map_id, state.last_node_id) == ("cellar", "lift")
+        assert robot.estimate.map_from_base.distance_m(robot.pose) < 0.05
+
+    def test_init_position_where_nothing_looks_like_it(self, robot):
+        pose = {"x": 4.1, "y": -0.6, "theta": 0.3, "mapId": "attic", "lastNodeId": ""}
+        robot.tick(messages=(actions(robot, instant("initPosition", **pose)),))
+        robot.run(0.6)
+        assert [a.action_status for a in robot.state.action_states] == ["FAILED"]
+        assert error_types(robot) == {"initPositionFailed"}
+        assert robot.estimate.localized
+
+
+def test_without_a_start_pose_the_robot_finds_itself(tmp_path):
+    text = TOML.replace("[start]\npose = [0.0, 0.0, 0.0]\n", "")
+    robot = Robot(agent_in(tmp_path, text))
+    robot.pose = Pose2(4.6, -1.0, 2.2)
+    robot.scan_of = lambda stamp_ns, ranges: None
+    robot.tick(devices=tuple(DeviceState(n, Phase.STREAMING, 0) for n in robot.devices))
+    assert "no scan" in robot.agent.status(robot.now_ns)["pose"]["reason"]
+    robot.scan_of = scan
+    robot.run(2.0)
+    assert robot.estimate.localized, robot.estimate.reason
+    assert robot.estimate.map_from_base.distance_m(robot.pose) < 0.05
+    assert robot.events("search.begun")

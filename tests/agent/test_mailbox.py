@@ -6,10 +6,13 @@ from hypothesis import strategies as st
 
 from agent.errors import BrokerUnavailable
 from agent.mailbox import MOST_MESSAGES, MOST_ODOMETRY, Inbox, Mailbox
+from agent.positioning import PoseRequest
 from agent.telemetry.publication import Message
 from drivers.measurement import BaseStatus, Odometry
 from drivers.runner import DeviceState, Phase
 from tests.agent.room import scan
+
+LIDARS = ("lidar.front", "lidar.rear")
 
 
 def odometry(stamp_ns: int) -> Odometry:
@@ -25,20 +28,20 @@ def message(i: int) -> Message:
 
 
 def test_the_newest_scan_and_status_win_and_a_replaced_scan_is_counted():
-    mailbox = Mailbox()
+    mailbox = Mailbox(LIDARS)
     scans = [scan(i, np.ones(3)) for i in range(3)]
     for one in scans:
-        mailbox.put("lidar", one)
+        mailbox.put("lidar.rear", one)
     for i in range(3):
         mailbox.put("base", status(i))
     inbox = mailbox.drain(7)
-    assert inbox.scan is scans[-1]
+    assert inbox.scans == (("lidar.rear", scans[-1]),)
     assert inbox.base_status == status(2)
     assert (inbox.utc_ns, inbox.dropped) == (7, 2)
 
 
 def test_odometry_keeps_its_order_and_loses_the_oldest():
-    mailbox = Mailbox()
+    mailbox = Mailbox(LIDARS)
     for i in range(MOST_ODOMETRY + 3):
         mailbox.put("base", odometry(i))
     inbox = mailbox.drain(0)
@@ -47,7 +50,7 @@ def test_odometry_keeps_its_order_and_loses_the_oldest():
 
 
 def test_in_a_flood_the_first_messages_stay():
-    mailbox = Mailbox()
+    mailbox = Mailbox(LIDARS)
     for i in range(MOST_MESSAGES + 5):
         mailbox.put_message(message(i))
     inbox = mailbox.drain(0)
@@ -56,25 +59,25 @@ def test_in_a_flood_the_first_messages_stay():
 
 
 def test_no_transition_of_a_device_is_lost():
-    mailbox = Mailbox()
-    states = [DeviceState("lidar", phase, 0) for phase in Phase] * 50
+    mailbox = Mailbox(LIDARS)
+    states = [DeviceState("lidar.front", phase, 0) for phase in Phase] * 50
     for state in states:
-        mailbox.put("lidar", state)
+        mailbox.put("lidar.front", state)
     assert mailbox.drain(0).devices == tuple(states)
 
 
 def test_the_broker_is_passed_on():
     failure = BrokerUnavailable("no broker listens there")
-    assert Mailbox().drain(0, failure).broker is failure
+    assert Mailbox(LIDARS).drain(0, failure).broker is failure
 
 
-@given(st.lists(st.sampled_from(["scan", "odometry", "message", "drain"]), max_size=400))
+@given(st.lists(st.sampled_from([*LIDARS, "odometry", "message", "drain"]), max_size=400))
 def test_everything_is_delivered_once_or_counted(actions):
-    mailbox, inboxes = Mailbox(), []
+    mailbox, inboxes = Mailbox(LIDARS), []
     for i, action in enumerate(actions):
         match action:
-            case "scan":
-                mailbox.put("lidar", scan(i, np.ones(3)))
+            case "lidar.front" | "lidar.rear":
+                mailbox.put(action, scan(i, np.ones(3)))
             case "odometry":
                 mailbox.put("base", odometry(i))
             case "message":
@@ -83,7 +86,7 @@ def test_everything_is_delivered_once_or_counted(actions):
                 inboxes.append(mailbox.drain(i))
     inboxes.append(mailbox.drain(0))
     delivered = sum(
-        (inbox.scan is not None) + len(inbox.odometry) + len(inbox.messages) for inbox in inboxes
+        len(inbox.scans) + len(inbox.odometry) + len(inbox.messages) for inbox in inboxes
     )
     dropped = sum(inbox.dropped for inbox in inboxes)
     assert delivered + dropped == len(actions) - actions.count("drain")
@@ -91,7 +94,7 @@ def test_everything_is_delivered_once_or_counted(actions):
 
 
 def test_two_threads_lose_nothing_between_them():
-    mailbox, seen, count = Mailbox(), [], 2000
+    mailbox, seen, count = Mailbox(LIDARS), [], 2000
 
     def produce():
         for i in range(count):
@@ -107,3 +110,20 @@ def test_two_threads_lose_nothing_between_them():
     thread.join()
     assert seen == sorted(set(seen))
     assert len(seen) + dropped == count
+
+
+def test_scans_come_in_the_order_of_the_configuration():
+    one, other = scan(1, np.ones(3)), scan(2, np.ones(3))
+    mailbox = Mailbox(LIDARS)
+    mailbox.put("lidar.rear", other)
+    mailbox.put("lidar.front", one)
+    assert mailbox.drain(0).scans == (("lidar.front", one), ("lidar.rear", other))
+    assert mailbox.drain(0).dropped == 0
+
+
+def test_pose_requests_are_handed_over_once_and_a_flood_is_refused():
+    mailbox = Mailbox(LIDARS)
+    requests = [PoseRequest(f"local {i}", None) for i in range(MOST_MESSAGES + 1)]
+    assert [mailbox.put_pose_request(r) for r in requests] == [True] * MOST_MESSAGES + [False]
+    assert mailbox.drain(0).pose_requests == tuple(requests[:-1])
+    assert mailbox.drain(0).pose_requests == ()

@@ -65,18 +65,18 @@ def test_base_answers_and_drives(bench):
 
 def test_lidar_streams_and_survives_its_cable(bench):
     directory, client = bench
-    lidar = open_node(directory / "lidar")
+    lidar = open_node(directory / "lidar.front")
     try:
         os.write(lidar, bytes.fromhex("a58205000000000022"))
         assert len(read_for(lidar, 1.5)) > 2000
-        client.unplug("lidar")
-        assert not (directory / "lidar").exists()
+        client.unplug("lidar.front")
+        assert not (directory / "lidar.front").exists()
         with pytest.raises(OSError, match="Input/output"):
             os.write(lidar, b"x")
     finally:
         os.close(lidar)
-    client.replug("lidar")
-    lidar = open_node(directory / "lidar")
+    client.replug("lidar.front")
+    lidar = open_node(directory / "lidar.front")
     try:
         os.write(lidar, bytes.fromhex("a525"))
         read_for(lidar, 0.1)
@@ -84,7 +84,7 @@ def test_lidar_streams_and_survives_its_cable(bench):
         assert read_for(lidar, 0.2)[-10:].hex() == "a55a0300000006000000"
     finally:
         os.close(lidar)
-    assert client.stats()["devices"]["lidar"]["commands_received"] == 3
+    assert client.stats()["devices"]["lidar.front"]["commands_received"] == 3
 
 
 def test_obstacles_come_and_go(bench):

@@ -115,7 +115,7 @@ def test_a_rejection_is_seen(master: MasterControl) -> None:
     far = [Station(50.0, 0.0), Station(51.0, 0.0)]
     play(robot, master, master.order(far, MAP), 3)
     assert master.rejections == ("noRouteError",)
-    play(robot, master, master.order(ROUTE, "cellar"), 3)
+    play(robot, master, master.order(ROUTE, "attic"), 3)
     assert master.rejections == ("orderError",)
     play(robot, master, master.order(ROUTE, MAP), 10)
     assert master.rejections == ()

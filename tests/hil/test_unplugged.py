@@ -1,6 +1,7 @@
 """The real daemon loses a device while it drives: real ptys, real time, the whole path."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from agent.clock import SystemClock
 from hil.bench_process import BenchSpec
 from hil.pty_rig import PtyRig
-from hil.scenario import MAP_ID, ROBOT, factory_tour
+from hil.scenario import CORNERS, MAP_ID, ROBOT, factory_tour
 
 pytest.importorskip("amqtt")
 
@@ -20,6 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 CLOCK = SystemClock()
 LIMIT_S = 0.3
+DEVICES = ["lidar.front", "lidar.rear", "base"]
 
 
 class Drive:
@@ -46,11 +48,15 @@ class Drive:
 @pytest.fixture(scope="module")
 def drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive]:
     directory: Path = tmp_path_factory.mktemp("rig")
-    scenario = factory_tour(1)
+    scenario = replace(factory_tour(1), scanners=CORNERS)
     with BrokerProcess() as broker:
         config = scenario.write_config(directory, broker_port=broker.port)
         spec = BenchSpec(
-            directory=directory, map=directory / "hall.yaml", start=scenario.start, robot=ROBOT
+            directory=directory,
+            map=directory / "hall.yaml",
+            start=scenario.start,
+            robot=ROBOT,
+            lidars=scenario.lidars,
         )
         identity = Identity("haulier", "demo-01")
         core = MasterControl(identity, CLOCK)
@@ -64,7 +70,7 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive]:
             yield Drive(rig, master)
 
 
-@pytest.mark.parametrize("device", ["lidar", "base"])
+@pytest.mark.parametrize("device", DEVICES)
 def test_an_unplugged_device_stops_the_robot_and_a_replugged_one_lets_it_go_on(
     drive: Drive, device: str
 ) -> None:
@@ -82,8 +88,8 @@ def test_an_unplugged_device_stops_the_robot_and_a_replugged_one_lets_it_go_on(
     assert status[device]["since_s"] == pytest.approx(
         (CLOCK.now_ns() - unplugged_ns) * 1e-9, abs=0.3
     )
-    other = "base" if device == "lidar" else "lidar"
-    assert status[other]["phase"] == "streaming"
+    for other in DEVICES:
+        assert other == device or status[other]["phase"] == "streaming"
     assert drive.master.wait_for(
         lambda core: any(device in (e.error_description or "") for e in core.state.errors), 5.0
     ), "the platform does not learn which device is lost"
@@ -95,29 +101,31 @@ def test_an_unplugged_device_stops_the_robot_and_a_replugged_one_lets_it_go_on(
 
 def test_a_lidar_that_falls_silent_on_an_open_port_stops_the_robot(drive: Drive) -> None:
     drive.wait_until_fast()
-    drive.rig.bench.set_fault("lidar", "mute", True)
+    drive.rig.bench.set_fault("lidar.front", "mute", True)
     muted_ns = CLOCK.now_ns()
     stopped_ns = drive.wait_for(lambda: drive.speed() == 0.0, 2.0, "the robot drives on")
     assert (stopped_ns - muted_ns) * 1e-9 < LIMIT_S
     print(f"mute lidar: zero after {(stopped_ns - muted_ns) * 1e-6:.0f} ms")
     drive.wait_for(
-        lambda: drive.rig.status()["devices"]["lidar"]["phase"] == "lost", 3.0, "silence unnoticed"
+        lambda: drive.rig.status()["devices"]["lidar.front"]["phase"] == "lost",
+        3.0,
+        "silence unnoticed",
     )
-    assert drive.rig.status()["devices"]["lidar"]["error"]["code"] == "STREAM_STALE"
-    drive.rig.bench.set_fault("lidar", "mute", False)
+    assert drive.rig.status()["devices"]["lidar.front"]["error"]["code"] == "STREAM_STALE"
+    drive.rig.bench.set_fault("lidar.front", "mute", False)
     drive.wait_until_fast()
 
 
 def test_noise_on_the_line_stops_the_robot_or_is_survived_but_never_ends_the_daemon(
     drive: Drive,
 ) -> None:
-    for device in ("lidar", "base"):
+    for device in ("lidar.front", "base"):
         drive.rig.bench.set_fault(device, "garbage", True)
         CLOCK.wait_until_ns(CLOCK.now_ns() + 3_000_000_000)
         assert drive.rig.daemon.poll() is None
         drive.rig.bench.set_fault(device, "garbage", False)
     status = drive.rig.status()["codecs"]
-    assert status["lidar"]["skipped_bytes"] > 0
+    assert status["lidar.front"]["skipped_bytes"] > 0
     assert status["base"]["skipped_bytes"] > 0
     drive.wait_until_fast()
     assert drive.rig.bench.truth()["contact"] is None

@@ -123,8 +123,8 @@ def test_installer_refuses_what_it_does_not_know(words: list[str]) -> None:
 
 def test_example_configuration_is_valid() -> None:
     example = config.load(SYSTEMD / "haulier.toml", environment={})
-    example.lidar.build("lidar")
-    example.base.build("base")
+    for name, device in example.devices.items():
+        device.build(name)
 
 
 def locked() -> list[tuple[Requirement, list[str]]]:

@@ -7,11 +7,18 @@ import numpy as np
 
 from agent.geometry.pose import Pose2
 from agent.localization.estimate import PoseEstimate
+from agent.mapping.occupancy_grid import FREE, OccupancyGrid
 from agent.vda5050.identity import Identity
 from agent.vda5050.situation import Situation
 
 IDENTITY = Identity("acme", "R1")
 MAP = "hall"
+CELLAR = "cellar"
+# 6 km by 6 km around the origin; what is on them is of no interest to an order.
+MAPS = {
+    name: OccupancyGrid(np.full((60, 60), FREE, np.int8), 100.0, Pose2(-3000.0, -3000.0, 0.0))
+    for name in (MAP, CELLAR)
+}
 
 
 def situation(

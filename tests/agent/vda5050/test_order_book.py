@@ -11,13 +11,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from agent.errors import OrderRejected
 from agent.vda5050.order_book import MOST_NODES, OrderBook
-from tests.agent.vda5050.orders import IDENTITY, encode, order, situation
+from tests.agent.vda5050.orders import CELLAR, IDENTITY, MAP, MAPS, encode, order, situation
 
 Tree = dict[str, Any]
 
 
 def book_with(tree: Tree, *reached: int) -> OrderBook:
-    book = OrderBook(IDENTITY)
+    book = OrderBook(IDENTITY, MAPS)
     book.receive(encode(tree), situation())
     for sequence_id in reached:
         book.reach(sequence_id)
@@ -29,7 +29,7 @@ def ids(book: OrderBook) -> list[int]:
 
 
 def test_a_new_book_is_idle_and_empty() -> None:
-    book = OrderBook(IDENTITY)
+    book = OrderBook(IDENTITY, MAPS)
     assert book.idle
     assert (book.order_id, book.order_update_id) == ("", 0)
     assert (book.last_node_id, book.last_node_sequence_id) == ("", 0)
@@ -51,7 +51,7 @@ def test_the_first_node_stays_where_its_heading_is_not_met() -> None:
     assert ids(book) == [0, 2]
     assert book.last_node_id == ""
     tree["orderId"] = "B"
-    turned = OrderBook(IDENTITY)
+    turned = OrderBook(IDENTITY, MAPS)
     turned.receive(encode(tree), situation(yaw_rad=math.pi / 2 + 0.05))
     assert ids(turned) == [2]
 
@@ -85,6 +85,68 @@ def test_speed_deviation_and_heading_reach_the_waypoint() -> None:
     assert near.max_speed_mps == 0.4
     assert (far.yaw_rad, far.tolerance_m, far.tolerance_rad) == (None, 0.3, 0.1)
     assert far.max_speed_mps is None
+
+
+def two_halls(released: int = 4, total: int = 4) -> Tree:
+    """Half of the order is in the hall, the rest in the cellar."""
+    tree = order(released, total)
+    for node in tree["nodes"][2:]:
+        node["nodePosition"]["mapId"] = CELLAR
+    return tree
+
+
+def test_an_order_over_two_maps_is_driven_map_by_map() -> None:
+    book = book_with(two_halls())
+    assert ids(book) == [2, 4, 6]
+    assert (book.map_id, [w.sequence_id for w in book.stretch]) == (MAP, [2])
+    book.reach(2)
+    assert (book.map_id, [w.sequence_id for w in book.stretch]) == (CELLAR, [4, 6])
+    book.reach(6)
+    assert (book.map_id, book.stretch) == (None, ())
+
+
+def test_a_horizon_on_another_map_waits_for_its_release() -> None:
+    book = book_with(two_halls(2, 4))
+    book.reach(2)
+    assert (book.map_id, book.stretch, book.idle) == (None, (), False)
+    update = two_halls()
+    update["orderUpdateId"], update["nodes"], update["edges"] = (
+        1, update["nodes"][1:], update["edges"][1:],
+    )  # fmt: skip
+    book.receive(encode(update), situation(2.0))
+    assert (book.map_id, [w.sequence_id for w in book.stretch]) == (CELLAR, [4, 6])
+
+
+def test_the_way_between_two_maps_is_none_on_the_base() -> None:
+    tree = two_halls(3, 4)
+    tree["nodes"][2]["nodePosition"]["x"] = 9.0
+    book = book_with(tree)
+    pose = situation(0.5).estimate.map_from_base  # type: ignore[union-attr]
+    assert book.new_base_request(pose)
+    assert book.distance_since_last_node_m(pose, CELLAR) is None
+
+
+def test_every_node_must_lie_on_its_map() -> None:
+    tree = two_halls()
+    tree["nodes"][2]["nodePosition"]["x"] = 9999.0
+    with pytest.raises(OrderRejected, match="n2 lies outside map cellar") as caught:
+        book_with(tree)
+    assert caught.value.context["mapId"] == CELLAR
+
+
+def test_an_order_begins_on_the_map_that_the_robot_is_on() -> None:
+    tree = two_halls()
+    with pytest.raises(OrderRejected, match="first node is on map hall") as caught:
+        OrderBook(IDENTITY, MAPS).receive(encode(tree), situation(map_id=CELLAR))
+    assert caught.value.rejection_type == "noRouteError"
+
+
+def test_after_the_platform_said_where_it_stands_an_update_begins_there() -> None:
+    book = book_with(order(2), 2)
+    book.stand_on("n9")
+    assert (book.last_node_id, book.last_node_sequence_id) == ("n9", 0)
+    with pytest.raises(OrderRejected, match="base ends at node n9"):
+        book.receive(encode(order(2, update_id=1, start=1)), situation(2.0))
 
 
 def test_an_update_replaces_the_horizon_and_extends_the_base() -> None:
@@ -160,7 +222,7 @@ def test_the_base_is_asked_for_when_it_runs_low() -> None:
     near = situation(1.5).estimate.map_from_base  # type: ignore[union-attr]
     assert not book.new_base_request(pose)
     assert book.new_base_request(near)
-    assert book.distance_since_last_node_m(near) == pytest.approx(1.5)
+    assert book.distance_since_last_node_m(near, MAP) == pytest.approx(1.5)
     assert not book_with(order(3)).new_base_request(near)
 
 
@@ -219,7 +281,7 @@ UNUSABLE = [
     (change("edges.0.maxSpeed", 0), {"field": "edge.maxSpeed"}),
     (change("edges.0.maxHeight", 0.5), {"field": "edge.maxHeight"}),
     (change("nodes.1.nodePosition", ...), {"nodeId": "n1", "field": "node.nodePosition"}),
-    (change("nodes.2.nodePosition.mapId", "cellar"), {"nodeId": "n2", "mapId": "cellar"}),
+    (change("nodes.2.nodePosition.mapId", "attic"), {"nodeId": "n2", "mapId": "attic"}),
     (change("zoneSetId", "z"), {"field": "zoneSetId"}),
 ]
 
@@ -228,7 +290,7 @@ UNUSABLE = [
 def test_a_malformed_order_is_rejected(spoil: Callable[[Tree], None]) -> None:
     tree = order(3)
     spoil(tree)
-    book = OrderBook(IDENTITY)
+    book = OrderBook(IDENTITY, MAPS)
     with pytest.raises(OrderRejected) as caught:
         book.receive(encode(tree), situation())
     assert caught.value.rejection_type == "validationError"
@@ -240,7 +302,7 @@ def test_a_malformed_order_is_rejected(spoil: Callable[[Tree], None]) -> None:
 @pytest.mark.parametrize("payload", [b"", b"no json", b"[]", b"\xff\xfe", b"[" * 10_000, b"null"])
 def test_garbage_is_rejected(payload: bytes) -> None:
     with pytest.raises(OrderRejected) as caught:
-        OrderBook(IDENTITY).receive(payload, situation())
+        OrderBook(IDENTITY, MAPS).receive(payload, situation())
     assert caught.value.rejection_type == "validationError"
 
 
@@ -248,7 +310,7 @@ def test_a_malformed_order_is_named_as_far_as_it_can_be_read() -> None:
     tree = order(2)
     del tree["nodes"]
     with pytest.raises(OrderRejected, match="nodes: Field required") as caught:
-        OrderBook(IDENTITY).receive(encode(tree), situation())
+        OrderBook(IDENTITY, MAPS).receive(encode(tree), situation())
     references = {"topic": "order", "headerId": "7", "orderId": "A", "orderUpdateId": "0"}
     assert caught.value.context == references | {"field": "nodes"}
 
@@ -259,7 +321,7 @@ def test_what_the_robot_cannot_do_is_rejected(
 ) -> None:
     tree = order(3)
     spoil(tree)
-    book = OrderBook(IDENTITY, height_m=1.0)
+    book = OrderBook(IDENTITY, MAPS, height_m=1.0)
     with pytest.raises(OrderRejected) as caught:
         book.receive(encode(tree), situation())
     assert caught.value.rejection_type == "orderError"
@@ -317,7 +379,7 @@ class Dispatch(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.book = OrderBook(IDENTITY, deviation_m=0.5)
+        self.book = OrderBook(IDENTITY, MAPS, deviation_m=0.5)
         self.orders = 0
         self.update_id = 0
         self.base: list[int] = []

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from agent.clock import SimulatedClock
-from agent.errors import LocalizationLost, MessageInvalid, OrderRejected
+from agent.errors import LocalizationLost, LocalizationOdd, MessageInvalid, OrderRejected
+from agent.geometry.pose import Pose2
+from agent.positioning import Outcome, PoseAnswer, PoseRequest
 from agent.telemetry.publication import Publication
 from agent.vda5050.connection import ConnectionReport
 from agent.vda5050.factsheet import Vehicle
@@ -20,7 +22,7 @@ from agent.vda5050.messages import Factsheet, State, Visualization, decode
 from agent.vda5050.order_book import OrderBook
 from agent.vda5050.situation import Situation
 from agent.vda5050.state_report import MOST_REJECTIONS, StateReport
-from tests.agent.vda5050.orders import IDENTITY, encode, order, situation
+from tests.agent.vda5050.orders import IDENTITY, MAPS, encode, order, situation
 
 VEHICLE = Vehicle(
     series="mouse",
@@ -43,9 +45,9 @@ class Bench:
     """A report with its book and its actions, ticked at 50 Hz."""
 
     def __init__(self) -> None:
-        self.book = OrderBook(IDENTITY)
+        self.book = OrderBook(IDENTITY, MAPS)
         self.actions = InstantActionRunner(IDENTITY)
-        self.report = StateReport(IDENTITY, VEHICLE)
+        self.report = StateReport(IDENTITY, VEHICLE, MAPS)
         self.now_ns = 0
 
     def situation(self, *args: float, **changes: Any) -> Situation:
@@ -73,9 +75,12 @@ class Bench:
         except OrderRejected as rejection:
             self.report.reject(rejection)
 
-    def send_action(self, action_type: str, action_id: str) -> None:
+    def send_action(self, action_type: str, action_id: str, **parameters: Any) -> None:
         header = {k: v for k, v in order(1).items() if k not in ("nodes", "edges")}
         action = {"actionType": action_type, "actionId": action_id, "blockingType": "NONE"}
+        if parameters:
+            given = [{"key": key, "value": value} for key, value in parameters.items()]
+            action |= {"actionParameters": given}
         self.actions.receive(encode(header | {"actions": [action]}), self.book)
 
 
@@ -92,7 +97,9 @@ def test_the_first_tick_tells_everything(bench: Bench) -> None:
     state = decode(State, sent["state"].payload)
     assert (state.order_id, state.last_node_id, state.header_id) == ("", "", 0)
     assert state.maps is not None
-    assert (state.maps[0].map_id, state.maps[0].map_status) == ("hall", "ENABLED")
+    assert [(m.map_id, m.map_status) for m in state.maps] == [
+        ("hall", "ENABLED"), ("cellar", "ENABLED")
+    ]  # fmt: skip
     position, velocity = state.agv_position, state.velocity
     assert position is not None
     assert velocity is not None
@@ -281,6 +288,87 @@ def test_an_unsupported_action_fails_and_a_new_order_clears_it(bench: Bench) -> 
     assert state.errors == []
 
 
+POSE = {"x": 1.0, "y": 2, "theta": 0.5, "mapId": "cellar", "lastNodeId": "n7"}
+
+
+def test_init_position_is_finished_once_the_robot_has_found_itself(bench: Bench) -> None:
+    bench.send_action("initPosition", "i1", **POSE)
+    (request,) = bench.actions.take_pose_requests()
+    assert request == PoseRequest("initPosition i1", Pose2(1.0, 2.0, 0.5), "cellar")
+    assert bench.actions.take_pose_requests() == ()
+    for answers in ((), (PoseAnswer(request.request_id, Outcome.PENDING),)):
+        bench.tick(pose_answers=answers)
+        assert bench.actions.states[0].action_status == "INITIALIZING"
+    assert bench.book.last_node_id == ""
+    bench.tick(pose_answers=(PoseAnswer(request.request_id, Outcome.DONE),))
+    state = bench.states(60)[-1]
+    assert [(a.action_id, a.action_status) for a in state.action_states] == [("i1", "FINISHED")]
+    assert (state.last_node_id, state.errors) == ("n7", [])
+
+
+def test_init_position_fails_with_the_reason_until_it_succeeds(bench: Bench) -> None:
+    bench.send_action("initPosition", "i1", **POSE)
+    failed = PoseAnswer("initPosition i1", Outcome.FAILED, "12% of the rays fit")
+    (state,) = bench.states(1, pose_answers=(failed,))
+    assert state.action_states[0].action_status == "FAILED"
+    assert state.action_states[0].result_description == "12% of the rays fit"
+    assert [(e.error_type, e.error_level) for e in state.errors] == [
+        ("initPositionFailed", "WARNING")
+    ]
+    assert state.last_node_id == ""
+    bench.send_action("initPosition", "i2", **POSE)
+    bench.tick(pose_answers=(PoseAnswer("initPosition i2", Outcome.DONE),))
+    assert bench.states(60)[-1].errors == []
+
+
+def test_init_position_survives_a_new_order_and_a_cancel(bench: Bench) -> None:
+    bench.send_action("initPosition", "i1", **POSE)
+    bench.send_order(order(2))
+    bench.tick()
+    bench.send_action("cancelOrder", "c1")
+    bench.tick()
+    assert [s.action_status for s in bench.actions.states] == ["INITIALIZING", "FINISHED"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"x": ...}, "x: Field required"),
+        ({"theta": "north"}, "theta: Input should be a valid number"),
+        ({"theta": 7.0}, "theta: Input should be"),
+        ({"y": True}, "y: Input should be a valid number"),
+        ({"mapId": 3}, "mapId: Input should be a valid string"),
+        ({"lastNodeId": ...}, "lastNodeId: Field required"),
+    ],
+)
+def test_init_position_needs_its_parameters(
+    bench: Bench, change: dict[str, Any], said: str
+) -> None:
+    given = {key: value for key, value in (POSE | change).items() if value is not ...}
+    bench.send_action("initPosition", "i1", **given)
+    assert bench.actions.take_pose_requests() == ()
+    (state,) = bench.states(1)
+    assert state.action_states[0].action_status == "FAILED"
+    assert said in (state.errors[0].error_description or "")
+
+
+def test_init_position_would_conflict_with_an_order(bench: Bench) -> None:
+    bench.send_order(order(2))
+    bench.tick()
+    bench.send_action("initPosition", "i1", **POSE)
+    assert bench.actions.take_pose_requests() == ()
+    state = bench.states(60)[-1]
+    assert state.action_states[0].action_status == "FAILED"
+    assert "order A is active" in (state.errors[0].error_description or "")
+
+
+def test_a_warning_of_localization_is_no_fatal_error(bench: Bench) -> None:
+    (state,) = bench.states(1, faults=(LocalizationOdd("the wheels slip", mapId="hall"),))
+    assert [(e.error_type, e.error_level) for e in state.errors] == [
+        ("localizationWarning", "WARNING")
+    ]
+
+
 def test_action_states_do_not_grow_without_end(bench: Bench) -> None:
     bench.send_order(order(2))
     bench.tick()
@@ -309,8 +397,14 @@ def test_factsheet_tells_the_robots_measures(bench: Bench) -> None:
     assert envelopes is not None
     corners = [(round(p.x, 6), round(p.y, 6)) for p in envelopes[0].polygon_points]
     assert corners == [(-0.3, -0.25), (0.5, -0.25), (0.5, 0.25), (-0.3, 0.25)]
+    (init,) = (a for a in sheet.protocol_features.agv_actions if a.action_type == "initPosition")
+    assert init.action_parameters is not None
+    assert [(p.key, p.value_data_type) for p in init.action_parameters] == [
+        ("x", "FLOAT"), ("y", "FLOAT"), ("theta", "FLOAT"), ("mapId", "STRING"),
+        ("lastNodeId", "STRING"),
+    ]  # fmt: skip
     actions = {a.action_type for a in sheet.protocol_features.agv_actions}
-    assert actions == {"cancelOrder", "stateRequest", "factsheetRequest"}
+    assert actions == {"cancelOrder", "stateRequest", "factsheetRequest", "initPosition"}
 
 
 @pytest.mark.skipif(not SCHEMAS.is_dir(), reason="the official schemas are not here")
@@ -330,6 +424,7 @@ def test_every_message_meets_the_official_schema(bench: Bench) -> None:
     bench.send_order(order(2, order_id="B"))
     bench.send_action("cancelOrder", "c1")
     bench.send_action("pick", "p1")
+    bench.send_action("initPosition", "i1", **POSE)
     for step in range(200):
         fault = (LocalizationLost("gone", device="lidar"),) if step > 100 else ()
         sent = bench.tick(0.1, driving=step < 50, faults=fault, battery_charge=math.nan)
