@@ -228,7 +228,8 @@ def _table(document: dict[str, Any]) -> str:
         f"{document['warned_scans']} with a warning",
         f"{'update':<16}{update['median']:>9.2f} ms median, {update['p95']:.2f} ms p95, "
         f"{update['p99']:.2f} ms p99",
-        f"{'searches':<16}{counters['searches']:>9}, {document['search_ms']['median']:.0f} ms median",
+        f"{'searches':<16}{counters['searches']:>9}, "
+        f"{document['search_ms']['median']:.0f} ms median",
         "",
     ]
     lines += [

@@ -246,7 +246,8 @@ def _peaks(
 ) -> int:
     """Take the highest entry and blank its neighbours, again and again."""
     nt, nx, ny = lattice.shape
-    for found in range(poses.shape[0]):
+    most = len(poses)
+    for found in range(most):
         best, at = -np.inf, (0, 0, 0)
         for k in range(nt):
             for i in range(nx):
@@ -261,4 +262,4 @@ def _peaks(
         poses[found, 2] = centre[2] + (k - half_widths[2]) * steps[1]
         scores[found] = best
         lattice[max(0, k - 1) : k + 2, max(0, i - 1) : i + 2, max(0, j - 1) : j + 2] = -np.inf
-    return poses.shape[0]
+    return most

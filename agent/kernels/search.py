@@ -257,11 +257,9 @@ def _is_near(
 ) -> bool:
     cells, headings, turn = near
     apart = abs(peak[3] - heading)
-    return (
-        min(apart, turn - apart) <= headings
-        and abs(peak[1] - row) <= cells
-        and abs(peak[2] - column) <= cells
-    )
+    if min(apart, turn - apart) > headings:
+        return False
+    return bool(max(abs(peak[1] - row), abs(peak[2] - column)) <= cells)
 
 
 @njit(cache=True, nogil=True)

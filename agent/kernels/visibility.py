@@ -121,7 +121,7 @@ def witness(
         shares[RESIDUAL] /= shares[HIT]
     for kind in range(3):
         shares[kind] /= count
-    return total / count
+    return float(total / count)
 
 
 @njit(cache=True, nogil=True)
@@ -154,4 +154,4 @@ def owed_share(
         )
         if free_m < reach_m:
             owed += 1
-    return owed / rays.shape[0]
+    return float(owed / rays.shape[0])

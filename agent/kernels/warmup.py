@@ -74,17 +74,12 @@ def _calls() -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
     yield search.bound_roots, (pyramid[0], 1, cells, squares, 0, 1, bounds)
     yield search.sort_descending, (bounds, 510, order)
     free, steps = _frozen(np.ones(2, np.bool_)), _frozen(np.array([0, 1]))
+    limits = ((1, 1), (1, 1, 4), 0.5, 0, 1)
+    memory = (np.zeros((8, 5), np.int32), np.zeros((2, 4), np.int32), np.zeros(5, np.int64))
+    map_of_room = (free, steps, steps)
     yield (
         search.descend,
-        (pyramid, 1, cells, squares, bounds, order, free, steps, steps, (1, 1), (1, 1, 4))
-        + (
-            0.5,
-            0,
-            1,
-            np.zeros((8, 5), np.int32),
-            np.zeros((2, 4), np.int32),
-            np.zeros(5, np.int64),
-        ),
+        (pyramid, 1, cells, squares, bounds, order, *map_of_room, *limits, *memory),
     )
 
 

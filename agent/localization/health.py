@@ -34,9 +34,10 @@ class HealthParams:
         proof_through: Most rays through the map of such a scan.
         fair_hits: Least share of hits of a scan that supports a place.
         fair_through: Most rays through the map of such a scan.
-        fair_scans: Scans in a row that must support a pose that somebody stated.
+        stated_hits: Least share of hits of a scan that supports a pose somebody stated.
+        fair_scans: Scans in a row that must support a stated pose.
         fair_spots: Spots in a row, apart from one another, that must support a pose found by a
-            search if no scan proves it.
+            search, where no scan proves it, or where proofs have been refuted before.
         scarce_hits: Share of hits below which it is worth looking elsewhere.
         certain: Probability among all hypotheses that the best needs to be found.
         uncertain: Probability below which it is lost again.
@@ -45,9 +46,9 @@ class HealthParams:
         slip_m: By how much scans may correct the odometry along a metre or so of way.
         slip_rad: The same for the heading.
         slip_share: The same as a share of the way and of the turn, on top.
-        changed_through: Mean share of rays through the map from which on the hall counts as changed.
+        changed_through: Mean share of rays through the map from which on the hall has changed.
         changed_strange: The same for all rays that do not hit the map.
-        changed_over_m: Way over which these means are taken, so that a crowd is not a changed hall.
+        changed_over_m: Way over which these means are taken: a crowd is not a changed hall.
         foreign_through: Mean share of rays through the map from which on it is of another place.
         missing: Share of rays that the map should have returned, and did not, from which on that is
             reported.
@@ -63,10 +64,11 @@ class HealthParams:
     through_grave: Annotated[float, Ge(0), Le(1)] = 0.30
     proof_hits: Annotated[float, Ge(0), Le(1)] = 0.95
     proof_through: Annotated[float, Ge(0), Le(1)] = 0.01
-    fair_hits: Annotated[float, Ge(0), Le(1)] = 0.70
-    fair_through: Annotated[float, Ge(0), Le(1)] = 0.03
+    fair_hits: Annotated[float, Ge(0), Le(1)] = 0.50
+    fair_through: Annotated[float, Ge(0), Le(1)] = 0.01
+    stated_hits: Annotated[float, Ge(0), Le(1)] = 0.70
     fair_scans: Annotated[int, Ge(1)] = 3
-    fair_spots: Annotated[int, Ge(1)] = 4
+    fair_spots: Annotated[int, Ge(1)] = 5
     scarce_hits: Annotated[float, Ge(0), Le(1)] = 0.40
     certain: Annotated[float, Gt(0), Le(1)] = 0.99
     uncertain: Annotated[float, Ge(0), Le(1)] = 0.90
@@ -163,6 +165,7 @@ class LocalizationHealth:
         self._hits = 0.0
         self._fair_scans = 0
         self._fair_spots: set[int] = set()
+        self._refuted = 0
         self._blind = 0
         self._score = 0.0
         self._verdict = "no scan has been compared with the map yet"
@@ -219,6 +222,7 @@ class LocalizationHealth:
         self._accumulate(situation, best)
         self._warn(stamp_ns, situation)
         if against := self._objection(situation, best):
+            self._refuted += self._found
             self._lose(against)
         elif self._is_proved(situation, evidence):
             self._found, self._verdict = True, ""
@@ -251,11 +255,12 @@ class LocalizationHealth:
             self._doubt += excess
         elif evidence.hits >= p.scarce_hits:
             self._doubt *= 0.5
-        if evidence.hits >= p.fair_hits and evidence.through <= p.fair_through:
-            self._fair_scans += 1
+        is_fair = evidence.hits >= p.fair_hits and evidence.through <= p.fair_through
+        self._fair_scans = self._fair_scans + 1 if is_fair and evidence.hits >= p.stated_hits else 0
+        if is_fair:
             self._fair_spots.add(spot)
-        else:
-            self._fair_scans = 0
+        elif self._fair_spots:
+            self._refuted += evidence.through > p.through_usual
             self._fair_spots.clear()
 
     def _objection(self, situation: Situation, best: Hypothesis) -> str:
@@ -283,10 +288,13 @@ class LocalizationHealth:
         p = self._params
         if situation.certainty < p.certain:
             return False
+        spots = len(self._fair_spots)
+        # Who searches long enough finds something that fits, on any map: what has been refuted
+        # before must be supported for longer.
         return (
-            self.is_proof(evidence)
+            (self.is_proof(evidence) and spots >= 2 * self._refuted - 1)
             or (self._stated and self._fair_scans >= p.fair_scans)
-            or len(self._fair_spots) >= p.fair_spots
+            or spots >= p.fair_spots
         )
 
     def _lose(self, verdict: str) -> None:

@@ -94,8 +94,8 @@ class DoubtParams:
     """When and where else to look.
 
     Attributes:
-        through: Share of rays through the map that makes a slip of the wheels suspected. A mere lack
-            of hits does not, since people do that.
+        through: Share of rays through the map that makes a slip of the wheels suspected. A mere
+            lack of hits does not, since people do that.
         slip_radius_m: How far a slip is looked for.
         slip_turn_rad: The same in heading.
         again_m: Way after which the whole map is searched again, while there is doubt.
@@ -229,6 +229,11 @@ class Localizer:
         self._sweep_ns, self._motion = 0, Pose2.identity()
         self._unreturned, self._unreturned_share = np.empty((0, 3)), 0.0
         self._history = OdometryHistory()
+        self._odom_from_base: Pose2 | None = None
+        self._stated: Belief | None = None
+        self._inquiry: Inquiry | None = None
+        self._look: Look | None = None
+        self._fix: tuple[int, Pose2] | None = None
         self._bank = HypothesisBank(params.bank)
         self._health = LocalizationHealth(params.health)
         self.counters = LocalizerCounters()
@@ -320,10 +325,8 @@ class Localizer:
         limits, usable = self._params.lidar, len(sweep.points_m)
         if usable < max(limits.least_rays, limits.least_share * sweep.rays):
             self.counters.scans_blind += 1
-            self._health.observe_blindness(
-                sweep.stamp_ns,
-                f"the lidar is covered or blind: {usable} of {sweep.rays} rays usable",
-            )
+            what = f"the lidar is covered or blind: {usable} of {sweep.rays} rays usable"
+            self._health.observe_blindness(sweep.stamp_ns, what)
             return False
         self.counters.scans_used += 1
         self._compare(sweep)
@@ -382,10 +385,7 @@ class Localizer:
     def _forget(self, *, stated: bool) -> None:
         newest = self._history.newest()
         self._odom_from_base = newest[1] if newest else None
-        self._stated: Belief | None = None
-        self._inquiry: Inquiry | None = None
-        self._look: Look | None = None
-        self._fix: tuple[int, Pose2] | None = None
+        self._stated = self._inquiry = self._look = self._fix = None
         self._bank.restart(())
         self._health.restart(stated=stated)
 

@@ -63,7 +63,9 @@ class SearchPyramid:
         squares = np.pad(free, ((0, -rows % margin), (0, -columns % margin)))
         masks = [squares]
         for _ in range(1, levels):
-            squares = squares.reshape(len(squares) // 2, 2, -1, 2).any(axis=(1, 3))
+            quarters = squares.reshape(len(squares) // 2, 2, -1, 2)
+            squares = quarters[:, 0, :, 0] | quarters[:, 0, :, 1]
+            squares = squares | quarters[:, 1, :, 0] | quarters[:, 1, :, 1]
             masks.append(squares)
         begins = np.cumsum([0, *(mask.size for mask in masks[:-1])])
         widths = np.array([mask.shape[1] for mask in masks])
@@ -82,7 +84,8 @@ class SearchPyramid:
         columns = int(self.free_columns[level])
         end = self.free_begins[level + 1] if level + 1 < self.levels else len(self.free)
         mask = self.free[self.free_begins[level] : end].reshape(-1, columns)
-        return (np.argwhere(mask) * 2**level).astype(np.int32)
+        rows, across = np.nonzero(mask)
+        return np.stack([rows, across], axis=1).astype(np.int32) * np.int32(2**level)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -39,14 +39,14 @@ class SearchParams:
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
-    rays: Annotated[int, Ge(20), Le(1000)] = 90
+    rays: Annotated[int, Ge(20), Le(1000)] = 72
     heading_step_rad: Annotated[float, Gt(0), Le(0.2)] = math.radians(2.0)
-    keep: Annotated[float, Gt(0), Lt(1)] = 0.85
+    keep: Annotated[float, Gt(0), Lt(1)] = 0.90
     least_score: Annotated[float, Gt(0), Lt(1)] = 0.3
     places: Annotated[int, Ge(2), Le(64)] = 12
     apart_m: Annotated[float, Gt(0)] = 0.4
     apart_rad: Annotated[float, Gt(0)] = 0.2
-    slice_nodes: Annotated[int, Ge(100)] = 15_000
+    slice_nodes: Annotated[int, Ge(100)] = 18_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class PoseSearch:
             reach = math.ceil(window.turn_rad / math.tau * turn)
             middle = round(window.centre.yaw_rad / math.tau * turn)
             headings = np.arange(middle - reach, middle + reach + 1)
-        self._yaws_rad = headings * (math.tau / turn)
+        self._yaws_rad = headings.astype(np.float64) * (math.tau / turn)
         self._cells = np.empty((len(headings), len(picked), 2), np.int32)
         search.rotate_to_cells(points_m[picked], self._yaws_rad, resolution_m, self._cells)
         self._squares = pyramid.squares(self._root_level)

@@ -150,7 +150,7 @@ class ScanMatcher:
             self._place.pyramid.margin,
             self._place.grid.resolution_m,
             p.independent_rays / (255.0 * len(rays_m)),
-            np.linalg.inv(prediction.covariance),
+            inverse(prediction.covariance),
             self._tail,
             self._poses,
             self._scores,
@@ -198,7 +198,7 @@ class ScanMatcher:
         # The difference of headings must be the short one.
         prior = _array(prediction.pose)
         prior[2] += math.tau * round((pose[2] - prior[2]) / math.tau)
-        prior_information = np.linalg.inv(prediction.covariance)
+        prior_information = inverse(prediction.covariance)
         surprise = register(
             pose,
             points_m,
@@ -220,7 +220,7 @@ class ScanMatcher:
             len(points_m) * max(self._shares[RESIDUAL], p.least_residual_m**2)
         )
         held = (self._tail + 3.0) / (self._tail + surprise) * prior_information
-        belief = Belief(refined, np.linalg.inv(weight * hessian + held))
+        belief = Belief(refined, inverse(weight * hessian + held))
         return Match(belief, evidence, float(surprise), log_prior)
 
     def _witness(self, pose: NDArray[np.float64], points_m: NDArray[np.float64]) -> Evidence:
@@ -237,6 +237,11 @@ class ScanMatcher:
         )
         hits, short, through = (float(share) for share in self._shares[:RESIDUAL])
         return Evidence(hits, short, through, p.independent_rays * float(log_likelihood))
+
+
+def inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the inverse of a covariance or an information."""
+    return np.linalg.inv(matrix).astype(np.float64)
 
 
 def _array(pose: Pose2) -> NDArray[np.float64]:

@@ -148,7 +148,7 @@ def _play(options: argparse.Namespace) -> int:
 
 
 def _show_playback(result: "PlaybackResult", error: "TrajectoryError | None") -> None:
-    lidar, loop = result.status["codecs"]["lidar"], result.status["loop"]
+    lidar, loop = result.status["codecs"]["lidar.front"], result.status["loop"]
     print(f"scans     {result.shown} shown, {result.shown - result.decoded} lost")
     print(
         f"wire      {lidar['received_bytes']} bytes from the lidar, {lidar['skipped_bytes']} "
