@@ -37,7 +37,7 @@ class HealthParams:
         stated_hits: Least share of hits of a scan that supports a pose somebody stated.
         fair_scans: Scans in a row that must support a stated pose.
         fair_spots: Spots in a row, apart from one another, that must support a pose found by a
-            search, where no scan proves it, or where proofs have been refuted before.
+            search, where no scan proves it; more of them where places have been refuted before.
         scarce_hits: Share of hits below which it is worth looking elsewhere.
         certain: Probability among all hypotheses that the best needs to be found.
         uncertain: Probability below which it is lost again.
@@ -62,15 +62,15 @@ class HealthParams:
 
     through_usual: Annotated[float, Ge(0), Le(1)] = 0.06
     through_grave: Annotated[float, Ge(0), Le(1)] = 0.30
-    proof_hits: Annotated[float, Ge(0), Le(1)] = 0.95
+    proof_hits: Annotated[float, Ge(0), Le(1)] = 0.92
     proof_through: Annotated[float, Ge(0), Le(1)] = 0.01
-    fair_hits: Annotated[float, Ge(0), Le(1)] = 0.50
+    fair_hits: Annotated[float, Ge(0), Le(1)] = 0.60
     fair_through: Annotated[float, Ge(0), Le(1)] = 0.01
     stated_hits: Annotated[float, Ge(0), Le(1)] = 0.70
     fair_scans: Annotated[int, Ge(1)] = 3
-    fair_spots: Annotated[int, Ge(1)] = 5
+    fair_spots: Annotated[int, Ge(1)] = 4
     scarce_hits: Annotated[float, Ge(0), Le(1)] = 0.40
-    certain: Annotated[float, Gt(0), Le(1)] = 0.99
+    certain: Annotated[float, Gt(0), Le(1)] = 0.997
     uncertain: Annotated[float, Ge(0), Le(1)] = 0.90
     position_limit_m: Annotated[float, Gt(0)] = 0.5
     heading_limit_rad: Annotated[float, Gt(0)] = 0.2
@@ -292,9 +292,9 @@ class LocalizationHealth:
         # Who searches long enough finds something that fits, on any map: what has been refuted
         # before must be supported for longer.
         return (
-            (self.is_proof(evidence) and spots >= 2 * self._refuted - 1)
+            (self.is_proof(evidence) and spots >= min(2 * self._refuted - 1, 2 * p.fair_spots))
             or (self._stated and self._fair_scans >= p.fair_scans)
-            or spots >= p.fair_spots
+            or spots >= p.fair_spots + min(self._refuted, p.fair_spots)
         )
 
     def _lose(self, verdict: str) -> None:

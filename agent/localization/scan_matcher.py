@@ -44,7 +44,7 @@ class MatcherParams:
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
-    lattice_rays: Annotated[int, Ge(10), Le(1000)] = 90
+    lattice_rays: Annotated[int, Ge(10), Le(1000)] = 60
     lattice_step_m: Annotated[float, Gt(0)] = 0.10
     lattice_step_rad: Annotated[float, Gt(0)] = 0.03
     lattice_least: tuple[int, int] = (1, 2)

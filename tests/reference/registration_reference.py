@@ -11,23 +11,6 @@ def ends(pose: np.ndarray, points_m: np.ndarray) -> np.ndarray:
     return points_m @ np.array([[cos, -sin], [sin, cos]]).T + pose[:2]
 
 
-def log_weight(
-    pose: np.ndarray,
-    points_m: np.ndarray,
-    log_field: np.ndarray,
-    log_outside: float,
-    resolution_m: float,
-    evidence: float,
-) -> float:
-    """Probabilistic Robotics, table 6.3, as a sum of logs over the rays."""
-    total = 0.0
-    for x, y in ends(pose, points_m):
-        row, column = math.floor(y / resolution_m), math.floor(x / resolution_m)
-        inside = 0 <= row < log_field.shape[0] and 0 <= column < log_field.shape[1]
-        total += float(log_field[row, column]) if inside else log_outside
-    return evidence * total
-
-
 def bilinear(field: np.ndarray, u: float, v: float) -> float | None:
     """Weighted mean of the four cells whose centres surround (u, v)."""
     column, row = math.floor(u - 0.5), math.floor(v - 0.5)
