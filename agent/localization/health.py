@@ -260,7 +260,7 @@ class LocalizationHealth:
         if is_fair:
             self._fair_spots.add(spot)
         elif self._fair_spots:
-            self._refuted += evidence.through > p.through_usual
+            self._refuted += not self._found and evidence.through > p.through_usual
             self._fair_spots.clear()
 
     def _objection(self, situation: Situation, best: Hypothesis) -> str:

@@ -6,50 +6,45 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.geometry.pose import Pose2
-from agent.localization.motion_model import MotionParams, OdometryMotionModel, decompose
+from agent.localization.motion_model import Belief, MotionParams, predict
 
-motions = st.builds(Pose2, st.floats(-2, 2), st.floats(-2, 2), st.floats(-math.pi, 3.14))
-EXACT = MotionParams(
-    rotation_noise_from_rotation=0.0,
-    rotation_noise_from_translation=0.0,
-    translation_noise_from_translation=0.0,
-    translation_noise_from_rotation=0.0,
-    rotation_noise_rad=0.0,
-    translation_noise_m=0.0,
-)
+PARAMS = MotionParams(rest_noise_m=1e-9, rest_noise_rad=1e-9)
+poses = st.builds(Pose2, st.floats(-5, 5), st.floats(-5, 5), st.floats(-math.pi, 3.14))
+motions = st.builds(Pose2, st.floats(-2, 2), st.floats(-2, 2), st.floats(-3.0, 3.0))
 
 
-@given(start=motions, motion=motions)
-def test_without_noise_the_particles_follow_the_odometry(start: Pose2, motion: Pose2) -> None:
-    poses = np.array([[start.x_m, start.y_m, start.yaw_rad]])
-    OdometryMotionModel(EXACT).apply(poses, motion, np.random.default_rng(0))
-    expected = start @ motion
-    # Below a centimetre only the length of the way is kept.
-    assert poses[0, :2] == pytest.approx((expected.x_m, expected.y_m), abs=0.021)
-    assert math.cos(poses[0, 2] - expected.yaw_rad) == pytest.approx(1.0)
+@given(start=poses, motion=motions)
+def test_the_mean_follows_the_odometry(start: Pose2, motion: Pose2) -> None:
+    assert predict(Belief(start, np.eye(3)), motion, PARAMS).pose == start @ motion
 
 
-@given(motion=motions)
-def test_a_motion_is_the_product_of_its_parts(motion: Pose2) -> None:
-    turn, distance, final = decompose(motion)
-    whole = Pose2(0, 0, turn) @ Pose2(distance, 0, 0) @ Pose2(0, 0, final)
-    assert whole.distance_m(motion) < 0.021
-    assert math.cos(whole.yaw_rad - motion.yaw_rad) == pytest.approx(1.0)
+@given(start=poses, motion=motions)
+def test_the_covariance_stays_one_and_grows(start: Pose2, motion: Pose2) -> None:
+    before = np.diag([0.01, 0.04, 0.002])
+    after = predict(Belief(start, before), motion, PARAMS).covariance
+    assert np.allclose(after, after.T)
+    assert np.linalg.eigvalsh(after).min() > 0.0
+    assert np.linalg.det(after) >= np.linalg.det(before) * (1.0 - 1e-9)
 
 
-@given(motion=motions)
-def test_reversing_is_as_noisy_as_driving(motion: Pose2) -> None:
-    model = OdometryMotionModel(MotionParams())
-    reverse = Pose2(-motion.x_m, -motion.y_m, motion.yaw_rad)
-    forward_stddevs = model.stddevs(*decompose(motion))
-    assert model.stddevs(*decompose(reverse)) == pytest.approx(forward_stddevs, abs=1e-6)
+@given(way_m=st.floats(0.1, 5.0), parts=st.integers(2, 20))
+def test_the_noise_does_not_depend_on_how_the_way_is_cut(way_m: float, parts: int) -> None:
+    whole = cut = Belief(Pose2.identity(), np.zeros((3, 3)))
+    whole = predict(whole, Pose2(way_m, 0.0, 0.0), PARAMS)
+    for _ in range(parts):
+        cut = predict(cut, Pose2(way_m / parts, 0.0, 0.0), PARAMS)
+    assert cut.covariance[0, 0] == pytest.approx(whole.covariance[0, 0])
+    assert cut.covariance[2, 2] == pytest.approx(whole.covariance[2, 2])
 
 
-def test_noise_has_the_stated_size() -> None:
-    model = OdometryMotionModel(MotionParams())
-    poses = np.zeros((20_000, 3))
-    model.apply(poses, Pose2(1.0, 0.0, 0.0), np.random.default_rng(1))
-    turn, way, final = model.stddevs(0.0, 1.0, 0.0)
-    assert poses[:, 0].std() == pytest.approx(way, rel=0.05)
-    assert poses[:, 1].std() == pytest.approx(turn, rel=0.05)
-    assert poses[:, 2].std() == pytest.approx(math.hypot(turn, final), rel=0.05)
+def test_distrust_multiplies_the_noise() -> None:
+    known = Belief(Pose2.identity(), np.zeros((3, 3)))
+    plain = predict(known, Pose2(1.0, 0.0, 0.2), PARAMS).covariance
+    assert np.allclose(predict(known, Pose2(1.0, 0.0, 0.2), PARAMS, 7.0).covariance, 7.0 * plain)
+
+
+def test_a_doubtful_heading_becomes_a_doubtful_place() -> None:
+    doubtful = Belief(Pose2.identity(), np.diag([0.0, 0.0, 0.01]))
+    exact = MotionParams(translation_noise_from_translation=0.0, rest_noise_m=1e-9)
+    after = predict(doubtful, Pose2(2.0, 0.0, 0.0), exact)
+    assert after.covariance[1, 1] == pytest.approx(0.01 * 4.0, rel=1e-3)
