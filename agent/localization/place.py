@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 
 from agent.kernels.search import pool_maximum
-from agent.mapping.likelihood_field import LikelihoodField
+from agent.mapping.distance_field import DistanceField
 from agent.mapping.occupancy_grid import OccupancyGrid
 
 
@@ -99,7 +99,7 @@ class Place:
     """
 
     grid: OccupancyGrid
-    field: LikelihoodField
+    field: DistanceField
     pyramid: SearchPyramid
 
     @classmethod
@@ -109,7 +109,7 @@ class Place:
         Raises:
             MapError: Nothing on the map is occupied, so that no scan could ever be matched.
         """
-        field = LikelihoodField.from_grid(grid, params.limit_m)
+        field = DistanceField.from_grid(grid, params.limit_m)
         likelihood = np.exp(-0.5 * np.square(field.distance_m / params.hit_stddev_m))
         room = grid.free
         for _ in range(round(params.berth_m / grid.resolution_m)):

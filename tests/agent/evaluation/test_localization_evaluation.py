@@ -8,11 +8,15 @@ import pytest
 
 from agent.cli.eval import VERB
 from agent.clock import SimulatedClock
+from agent.errors import LogError
 from agent.evaluation.carmen import CarmenLog, CarmenOdometry, CarmenScan, read_carmen
+from agent.evaluation.global_starts import Outcome, try_starts
 from agent.evaluation.localization import evaluate, measurements
+from agent.evaluation.occlusion import occlude
 from agent.evaluation.trajectory import StampedPose, compare, read_tum, write_tum
 from agent.geometry.pose import Pose2
 from agent.localization.localizer import LocalizationParams
+from agent.localization.place import Place
 from agent.mapping.map_file import load_map, write_map
 from drivers.errors import HaulierError
 from drivers.measurement import Odometry, Scan
@@ -20,6 +24,7 @@ from tests.reference.hall import ROUTE, Run, drive, hall_grid
 
 POSES = drive(ROUTE)[:600]
 START = Pose2(*map(float, POSES[0]))
+PLACE = Place.prepare(hall_grid(), LocalizationParams().map)
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +46,64 @@ def hall() -> tuple[CarmenLog, list[StampedPose]]:
 
 def test_the_localizer_follows_a_log(hall) -> None:
     log, truth = hall
-    runs = [
-        evaluate(log, hall_grid(), START, LocalizationParams(), 3, SimulatedClock())
-        for _ in range(2)
-    ]
+    runs = [evaluate(log, PLACE, START, LocalizationParams(), SimulatedClock()) for _ in range(2)]
     assert runs[0].trajectory == runs[1].trajectory
     assert len(runs[0].trajectory) == len(log.scans)
     error = compare(runs[0].trajectory, truth)
     assert error.position_m.max < 0.2  # rays are skewed by up to 0.1 m in such a log
     assert error.lost_share == 0.0
-    assert runs[0].localized_share > 0.9
-    assert runs[0].median_update_ms == 0.0
+    assert runs[0].localized_share == 1.0
+    assert [transition.localized for transition in runs[0].transitions] == [True]
+    assert set(runs[0].update_ms) == {0.0}
+
+
+def test_nothing_known_of_the_start_delays_only_the_first_claim(hall) -> None:
+    log, truth = hall
+    evaluation = evaluate(log, PLACE, None, LocalizationParams(), SimulatedClock())
+    assert evaluation.counters.searches >= 1
+    assert evaluation.transitions[0].localized
+    assert compare(evaluation.trajectory, truth).position_m.max < 0.2
+
+
+def test_starts_are_judged_by_the_reference(hall) -> None:
+    log, truth = hall
+    params, rng = LocalizationParams(), np.random.default_rng(1)
+    starts = try_starts(log, PLACE, truth, params, rng, SimulatedClock(), starts=6, drive_m=5.0)
+    assert len(starts) == 6
+    outcomes = [start.outcome for start in starts]
+    assert Outcome.WRONG not in outcomes
+    # The racks look alike and the log is short: a few may stay open.
+    assert outcomes.count(Outcome.UNDECIDED) <= 3
+    assert all(not start.error_m > 0.3 for start in starts)
+    elsewhere = [StampedPose(t.stamp_s, Pose2(3.0, 0.0, 0.0) @ t.pose) for t in truth]
+    wrong = try_starts(log, PLACE, elsewhere, params, rng, SimulatedClock(), starts=3, drive_m=5.0)
+    assert {start.outcome for start in wrong} <= {Outcome.WRONG, Outcome.UNDECIDED}
+    assert Outcome.WRONG in {start.outcome for start in wrong}
+    with pytest.raises(LogError, match="knows no scan"):
+        try_starts(
+            log,
+            PLACE,
+            [StampedPose(1e9, START)],
+            params,
+            rng,
+            SimulatedClock(),
+            starts=1,
+            drive_m=1,
+        )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5])
+def test_occluders_only_shorten(hall, share: float) -> None:
+    log, _ = hall
+    hidden = occlude(log, share, np.random.default_rng(2))
+    for before, after in zip(log.scans, hidden.scans, strict=True):
+        changed = ~((before.ranges_m == after.ranges_m) | np.isnan(after.ranges_m))
+        assert (after.ranges_m[changed] <= np.nan_to_num(before.ranges_m[changed], nan=99.0)).all()
+        assert changed.mean() <= share + 1 / 12
+    if share:
+        assert np.mean([np.nanmean(scan.ranges_m) for scan in hidden.scans]) < np.mean(
+            [np.nanmean(scan.ranges_m) for scan in log.scans]
+        )
 
 
 def test_measurements_come_in_order_and_odometry_first(hall) -> None:
@@ -96,10 +148,30 @@ def test_the_verb_reports_a_table_and_json(hall, tmp_path: Path, capsys) -> None
     assert run_verb(*words) == 0
     assert "position   m" in capsys.readouterr().out
     assert len(read_tum(tmp_path / "out.tum")) == len(log.scans)
-    assert run_verb(*words, "--json") == 0
+    assert run_verb(*words, "--json", "--plot", str(tmp_path / "out.png")) == 0
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
     document = json.loads(capsys.readouterr().out)
+    assert document["transitions"][0]["localized"]
+    assert {"median", "p95", "p99", "max"} == set(document["update_ms"])
     assert document["error"]["position_m"]["rmse"] < 0.1
     assert document["scans"] == len(log.scans)
+
+
+def test_the_verb_starts_from_anywhere(hall, tmp_path: Path, capsys) -> None:
+    log, truth = hall
+    (tmp_path / "hall.log").write_text("\n".join(flaser(scan) for scan in log.scans))
+    write_map(tmp_path / "hall.yaml", hall_grid())
+    write_tum(tmp_path / "truth.tum", truth)
+    words = [
+        str(tmp_path / "hall.log"), "--map", str(tmp_path / "hall.yaml"), "--global",
+        "--ref", str(tmp_path / "truth.tum"), "--starts", "3",
+    ]  # fmt: skip
+    assert run_verb(*words) == 0
+    assert "confidently wrong" in capsys.readouterr().out
+    assert run_verb(*words, "--json", "--occlude", "0.2") == 0
+    assert json.loads(capsys.readouterr().out)["starts"] == 3
+    with pytest.raises(HaulierError, match="--starts needs"):
+        run_verb(*words[:3], "--global", "--starts", "3")
 
 
 @pytest.mark.parametrize("init", ["1,2", "a,b,c", "1,2,nan", "1,2,3,4"])
@@ -122,10 +194,9 @@ def test_real_logs_stay_within_the_accuracy_of_their_reference(shared: Path, nam
     start = Pose2(*map(float, (folder / "carmen" / f"{name}.start").read_text().split()[1:]))
     evaluation = evaluate(
         log,
-        load_map(folder / "maps" / f"{name}.yaml"),
+        Place.prepare(load_map(folder / "maps" / f"{name}.yaml"), LocalizationParams().map),
         start,
         LocalizationParams(),
-        0,
         SimulatedClock(),
     )
     error = compare(evaluation.trajectory, read_tum(folder / "carmen" / f"{name}.ref.tum"))

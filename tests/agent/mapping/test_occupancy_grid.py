@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from agent.errors import MapError
 from agent.geometry.pose import Pose2
-from agent.mapping.likelihood_field import LikelihoodField, log_likelihood
+from agent.mapping.distance_field import DistanceField, log_likelihood
 from agent.mapping.occupancy_grid import OccupancyGrid
 
 coordinates = st.floats(-50.0, 50.0)
@@ -62,7 +62,7 @@ def test_nonsense_is_refused(cells, resolution_m, origin) -> None:
 def test_the_field_is_in_metres_and_cut_off() -> None:
     cells = CELLS.copy()
     cells[3, 2] = 100
-    field = LikelihoodField.from_grid(OccupancyGrid(cells, 0.5, Pose2.identity()), 2.0)
+    field = DistanceField.from_grid(OccupancyGrid(cells, 0.5, Pose2.identity()), 2.0)
     assert field.distance_m[3, 2] == 0.0
     assert field.distance_m[4, 3] == pytest.approx(0.5 * math.sqrt(2.0))
     assert field.distance_m[3, 10] == 2.0
@@ -71,7 +71,7 @@ def test_the_field_is_in_metres_and_cut_off() -> None:
 
 def test_a_map_without_walls_is_refused() -> None:
     with pytest.raises(MapError, match="no occupied cell"):
-        LikelihoodField.from_grid(OccupancyGrid(CELLS, 0.5, Pose2.identity()), 2.0)
+        DistanceField.from_grid(OccupancyGrid(CELLS, 0.5, Pose2.identity()), 2.0)
 
 
 @given(near=st.floats(0.0, 3.0, width=32), far=st.floats(0.0, 3.0, width=32))

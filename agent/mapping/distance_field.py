@@ -1,4 +1,4 @@
-"""Likelihood field: how far every place on the map is from something solid."""
+"""Distance field: how far every place on the map is from something solid."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -13,7 +13,7 @@ from agent.mapping.occupancy_grid import OccupancyGrid
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LikelihoodField:
+class DistanceField:
     """Distance from the centre of each cell to that of the nearest occupied one.
 
     Attributes:
@@ -46,28 +46,3 @@ class LikelihoodField:
         distance_m = cells * np.float32(grid.resolution_m)
         distance_m.setflags(write=False)
         return cls(distance_m, limit_m, grid.resolution_m, grid.map_from_grid.inverse())
-
-
-def log_likelihood(
-    distance_m: NDArray[np.float32],
-    *,
-    hit_stddev_m: float,
-    hit_share: float,
-    max_range_m: float,
-) -> NDArray[np.float32]:
-    """Return the log-likelihood of rays that end at given distances from the map.
-
-    The mixture of a hit and of a random reading of Thrun, Burgard, Fox, "Probabilistic Robotics"
-    (2005), table 6.3: ``z_hit * N(d; 0, sigma) + z_rand / z_max``.
-
-    Args:
-        distance_m: Distances to the nearest occupied cell, any shape.
-        hit_stddev_m: ``sigma``: errors of lidar, map and model together.
-        hit_share: ``z_hit`` in (0, 1); ``z_rand`` is the rest.
-        max_range_m: ``z_max``.
-    """
-    distance = distance_m.astype(np.float64)
-    peak = hit_share / (hit_stddev_m * np.sqrt(2.0 * np.pi))
-    hit: NDArray[np.float64] = peak * np.exp(-0.5 * (distance / hit_stddev_m) ** 2)
-    mixture: NDArray[np.float64] = hit + (1.0 - hit_share) / max_range_m
-    return np.log(mixture).astype(np.float32)
