@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from agent.errors import MapError
 from agent.geometry.pose import Pose2
-from agent.mapping.distance_field import DistanceField, log_likelihood
+from agent.mapping.distance_field import DistanceField
 from agent.mapping.occupancy_grid import OccupancyGrid
 
 coordinates = st.floats(-50.0, 50.0)
@@ -72,10 +72,3 @@ def test_the_field_is_in_metres_and_cut_off() -> None:
 def test_a_map_without_walls_is_refused() -> None:
     with pytest.raises(MapError, match="no occupied cell"):
         DistanceField.from_grid(OccupancyGrid(CELLS, 0.5, Pose2.identity()), 2.0)
-
-
-@given(near=st.floats(0.0, 3.0, width=32), far=st.floats(0.0, 3.0, width=32))
-def test_farther_from_the_map_is_never_likelier(near: float, far: float) -> None:
-    distances_m = np.sort(np.array([near, far], np.float32))
-    log = log_likelihood(distances_m, hit_stddev_m=0.1, hit_share=0.8, max_range_m=30.0)
-    assert log[0] >= log[1] >= np.float32(math.log(0.2 / 30.0) - 1e-5)
