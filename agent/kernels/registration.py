@@ -102,6 +102,38 @@ def normal_equations(
 
 
 @njit(cache=True, nogil=True)
+def solve(
+    matrix: NDArray[np.float64], right: NDArray[np.float64], solution: NDArray[np.float64]
+) -> None:
+    """Solve a small system with a symmetric positive definite matrix by Cholesky's decomposition.
+
+    numba's own solver needs SciPy at run time, which a robot has no other use for.
+
+    Args:
+        matrix: float64, shape ``(n, n)``.
+        right: float64, shape ``(n,)``.
+        solution: float64 output, shape ``(n,)``.
+    """
+    n = matrix.shape[0]
+    factor = np.zeros((n, n))
+    for i in range(n):
+        for j in range(i + 1):
+            total = matrix[i, j]
+            for k in range(j):
+                total -= factor[i, k] * factor[j, k]
+            factor[i, j] = math.sqrt(total) if i == j else total / factor[j, j]
+    for i in range(n):
+        solution[i] = right[i]
+        for k in range(i):
+            solution[i] -= factor[i, k] * solution[k]
+        solution[i] /= factor[i, i]
+    for i in range(n - 1, -1, -1):
+        for k in range(i + 1, n):
+            solution[i] -= factor[k, i] * solution[k]
+        solution[i] /= factor[i, i]
+
+
+@njit(cache=True, nogil=True)
 def register(
     pose: NDArray[np.float64],
     points_m: NDArray[np.float64],
@@ -137,7 +169,7 @@ def register(
         Squared Mahalanobis distance of the result from the prior.
     """
     information, gradient = np.empty((3, 3)), np.empty(3)
-    offset, pull = np.empty(3), np.empty(3)
+    offset, pull, move = np.empty(3), np.empty(3), np.empty(3)
     steps = kernels_m.shape[0]
     for step in range(steps + 1):
         kernel_m = kernels_m[min(step, steps - 1)]
@@ -159,7 +191,7 @@ def register(
                 information[a, b] = (
                     ray_information * hessian[a, b] + weight * prior_information[a, b]
                 )
-        move = np.linalg.solve(information, gradient)
+        solve(information, gradient, move)
         largest = 0.0
         for a in range(3):
             pose[a] -= move[a]

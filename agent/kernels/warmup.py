@@ -40,6 +40,7 @@ def _calls() -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
         registration.normal_equations,
         (pose, points_m, distance_m, 0.05, 0.1, np.empty((3, 3)), np.empty(3)),
     )
+    yield registration.solve, (information, pose, np.empty(3))
     descent = (0.05, 400.0, np.full(3, 0.1), pose, information, 4.0, np.empty((3, 3)))
     yield registration.register, (pose.copy(), points_m, distance_m, *descent)
     pyramid, cells = _frozen(np.zeros((2, 3, 3), np.uint8)), np.zeros((1, 2, 2), np.int32)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from agent.kernels.distance import distance_transform
-from agent.kernels.registration import correlate, interpolate, normal_equations, register
+from agent.kernels.registration import correlate, interpolate, normal_equations, register, solve
 from tests.reference import registration_reference, search_reference
 
 RESOLUTION_M = 0.25
@@ -122,6 +122,16 @@ def test_along_a_bare_wall_the_prior_holds() -> None:
     assert pose[0] == pytest.approx(prior[0], abs=0.01)
     assert pose[1] == pytest.approx(truth[1], abs=0.01)
     assert hessian[0, 0] < 1e-6 * hessian[1, 1]
+
+
+@given(
+    root=arrays(np.float64, (3, 3), elements=st.floats(-3.0, 3.0)),
+    right=arrays(np.float64, 3, elements=st.floats(-10.0, 10.0)),
+)
+def test_small_systems_are_solved(root: np.ndarray, right: np.ndarray) -> None:
+    matrix, solution = root @ root.T + 0.1 * np.eye(3), np.empty(3)
+    solve(matrix, right, solution)
+    np.testing.assert_allclose(solution, np.linalg.solve(matrix, right), rtol=1e-8, atol=1e-8)
 
 
 def test_the_lattice_is_scored_as_defined() -> None:
