@@ -32,7 +32,7 @@ from agent.avoidance.protective_field import ProtectiveFieldParams
 from agent.avoidance.surroundings import LidarMount
 from agent.errors import ConfigError
 from agent.geometry.pose import Pose2
-from agent.localization.localizer import LocalizationParams
+from agent.localization.params import LocalizationParams
 from agent.loop import BASE
 from agent.route.follower import FollowerParams
 from agent.telemetry.broker import BrokerParams

@@ -18,7 +18,6 @@ from agent.errors import LocalizationLost, LocalizationOdd, MessageInvalid, Orde
 from agent.geometry.pose import Pose2
 from agent.localization.estimate import PoseEstimate
 from agent.localization.localizer import Localizer
-from agent.localization.odometry_history import OdometryHistory
 from agent.mailbox import Inbox, LogEvent, Outbox, Value
 from agent.positioning import Outcome, PoseAnswer, PoseRequest, Positioning
 from agent.route.follower import PathFollower
@@ -86,7 +85,6 @@ class Agent:
         self._battery = battery
         self._surroundings = Surroundings(lidars)
         self._good_scan_ns: dict[str, int] = {}
-        self._history = OdometryHistory()
         self._odometry: Odometry | None = None
         self._base_status: BaseStatus | None = None
         self._devices: dict[str, DeviceState] = {}
@@ -149,7 +147,6 @@ class Agent:
             self._note_device(device)
         for odometry in inbox.odometry:
             self._localizer.add_odometry(odometry)
-            self._history.add(odometry)
             if _is_finite(odometry):
                 self._odometry = odometry
         if inbox.base_status is not None:
@@ -167,7 +164,7 @@ class Agent:
         if not is_intact or returns < max(1.0, LEAST_RETURN_SHARE * scan.ranges_m.size):
             return
         self._good_scan_ns[lidar] = scan.stamp_ns
-        odom_from_base = self._history.at(scan.stamp_ns)
+        odom_from_base = self._localizer.odom_from_base_at(scan.stamp_ns)
         if odom_from_base is not None:
             surroundings = self._surroundings
             surroundings.see(lidar, scan, odom_from_base)

@@ -12,7 +12,8 @@ from agent.errors import MapError
 from agent.geometry.angle import difference
 from agent.geometry.pose import Pose2
 from agent.localization.estimate import PoseEstimate
-from agent.localization.localizer import Localizer, Spread
+from agent.localization.localizer import Localizer
+from agent.localization.params import Spread
 from agent.localization.place import Place
 
 SETTLE_NS = 10_000_000_000  # a stated pose needs a handful of scans to prove itself

@@ -2,7 +2,8 @@
 
 from agent.geometry.pose import Pose2
 from agent.localization.estimate import PoseEstimate
-from agent.localization.localizer import LocalizationParams, Localizer
+from agent.localization.localizer import Localizer
+from agent.localization.params import LocalizationParams
 from agent.localization.place import Place
 from agent.mapping.occupancy_grid import OccupancyGrid
 from drivers.measurement import Odometry

@@ -1,8 +1,7 @@
 """Lidars anywhere on the plant's robot, which see the robot itself where it is in their way."""
 
-import copy
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,15 +30,13 @@ class MountedLidar:
     """What one lidar measures; a :class:`hil.emulator.device.RangeSource`."""
 
     def __init__(self, plant: Plant, parameters: LidarParameters) -> None:
-        # The copy shares the plant's world, way and noise; only its eye is elsewhere.
-        self._view = copy.copy(plant)
-        self._view.robot = replace(plant.robot, lidar=parameters)
+        self._plant = plant
         self._parameters = parameters
 
     def __call__(self, stamps_ns: NDArray[np.int64], bearings_rad: FloatArray) -> FloatArray:
         """Return the range of each ray in m, NaN for none, shape ``(rays,)``."""
-        ranges_m = self._view.lidar_ranges(stamps_ns, bearings_rad)
-        robot, parameters = self._view.robot, self._parameters
+        robot, parameters = self._plant.robot, self._parameters
+        ranges_m = self._plant.lidar_ranges(stamps_ns, bearings_rad, parameters)
         body_m = body_ranges_m(
             bearings_rad, parameters.base_from_lidar, robot.length_m, robot.width_m
         )

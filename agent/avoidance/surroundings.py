@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.geometry.points import moved
 from agent.geometry.pose import Pose2
 from agent.kernels.clearance import scan_points_m
 from drivers.measurement import Scan
@@ -96,14 +97,7 @@ class Surroundings:
             [
                 view.points_m
                 if view is newest
-                else _moved(view.points_m, base_from_odom @ view.odom_from_base)
+                else moved(base_from_odom @ view.odom_from_base, view.points_m)
                 for view in self._views.values()
             ]
         )
-
-
-def _moved(points_m: NDArray[np.float64], now_from_then: Pose2) -> NDArray[np.float64]:
-    cos, sin = math.cos(now_from_then.yaw_rad), math.sin(now_from_then.yaw_rad)
-    moved: NDArray[np.float64] = points_m @ np.array([[cos, sin], [-sin, cos]])
-    moved += (now_from_then.x_m, now_from_then.y_m)
-    return moved

@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
     from agent.evaluation.occlusion import occlude
     from agent.evaluation.trajectory import read_tum
     from agent.kernels.warmup import warm_up
-    from agent.localization.localizer import LocalizationParams
+    from agent.localization.params import LocalizationParams
     from agent.localization.place import Place
     from agent.mapping.map_file import load_map
 
@@ -138,7 +138,7 @@ def _run_once(
     from agent.evaluation.localization import evaluate
     from agent.evaluation.plot import plot
     from agent.evaluation.trajectory import compare, write_tum
-    from agent.localization.localizer import LocalizationParams
+    from agent.localization.params import LocalizationParams
 
     evaluation = evaluate(log, place, options.init, LocalizationParams(), SystemClock())
     if options.tum:

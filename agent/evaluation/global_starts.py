@@ -10,15 +10,14 @@ from agent.clock import Clock
 from agent.errors import LogError
 from agent.evaluation.carmen import CarmenLog, CarmenScan
 from agent.evaluation.localization import Run, measurements
-from agent.evaluation.trajectory import StampedPose
+from agent.evaluation.trajectory import PAIR_TOLERANCE_S, StampedPose, nearest
 from agent.geometry.angle import difference
 from agent.geometry.pose import Pose2
-from agent.localization.localizer import LocalizationParams
+from agent.localization.params import LocalizationParams
 from agent.localization.place import Place
 
 RIGHT_M = 0.3
 RIGHT_RAD = np.radians(5.0)
-TOLERANCE_S = 0.02
 
 
 class Outcome(Enum):
@@ -90,12 +89,12 @@ def try_starts(
 
 
 def _truth(scans: list[CarmenScan], reference: Sequence[StampedPose]) -> dict[int, Pose2]:
-    stamps_s = np.array([scan.stamp_s for scan in scans])
+    stamps_s = [scan.stamp_s for scan in scans]
     truth = {}
     for stamped in reference:
-        nearest = int(np.abs(stamps_s - stamped.stamp_s).argmin())
-        if abs(stamps_s[nearest] - stamped.stamp_s) <= TOLERANCE_S:
-            truth[nearest] = stamped.pose
+        at = nearest(stamps_s, stamped.stamp_s, PAIR_TOLERANCE_S)
+        if at is not None:
+            truth[at] = stamped.pose
     return truth
 
 

@@ -9,7 +9,8 @@ from agent.clock import Clock
 from agent.evaluation.carmen import CarmenLog, CarmenScan
 from agent.evaluation.trajectory import StampedPose
 from agent.geometry.pose import Pose2
-from agent.localization.localizer import LocalizationParams, Localizer, LocalizerCounters
+from agent.localization.localizer import Localizer, LocalizerCounters
+from agent.localization.params import LocalizationParams
 from agent.localization.place import Place
 from agent.streams import TICK
 from drivers.measurement import Odometry, Scan

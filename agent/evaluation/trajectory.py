@@ -17,6 +17,7 @@ from agent.errors import LogError
 from agent.geometry.angle import difference
 from agent.geometry.pose import Pose2
 
+PAIR_TOLERANCE_S = 0.02  # stamps of one and the same scan
 LOST_M = 1.0  # farther off than this is not inaccurate but lost
 
 
@@ -106,7 +107,7 @@ def compare(
     trajectory: Sequence[StampedPose],
     reference: Sequence[StampedPose],
     *,
-    tolerance_s: float = 0.02,
+    tolerance_s: float = PAIR_TOLERANCE_S,
 ) -> TrajectoryError:
     """Compare a trajectory with a reference, without aligning the two.
 
@@ -121,9 +122,9 @@ def compare(
     stamps_s = [stamped.stamp_s for stamped in trajectory]
     pairs = []
     for truth in reference:
-        nearest = _nearest(stamps_s, truth.stamp_s)
-        if nearest is not None and abs(stamps_s[nearest] - truth.stamp_s) <= tolerance_s:
-            pairs.append((trajectory[nearest].pose, truth.pose))
+        at = nearest(stamps_s, truth.stamp_s, tolerance_s)
+        if at is not None:
+            pairs.append((trajectory[at].pose, truth.pose))
     if not pairs:
         raise LogError(f"no pose of the reference lies within {tolerance_s} s of the trajectory")
     position_m = np.array([pose.distance_m(truth) for pose, truth in pairs])
@@ -137,12 +138,18 @@ def compare(
     )
 
 
-def _nearest(stamps_s: Sequence[float], stamp_s: float) -> int | None:
-    if not stamps_s:
-        return None
+def nearest(stamps_s: Sequence[float], stamp_s: float, tolerance_s: float) -> int | None:
+    """Return the index of the stamp nearest to a moment, ``None`` if none is within a tolerance.
+
+    Args:
+        stamps_s: Ascending.
+        stamp_s: The moment.
+        tolerance_s: Largest difference.
+    """
     after = bisect_left(stamps_s, stamp_s)
     candidates = [i for i in (after - 1, after) if 0 <= i < len(stamps_s)]
-    return min(candidates, key=lambda i: abs(stamps_s[i] - stamp_s))
+    best = min(candidates, key=lambda i: abs(stamps_s[i] - stamp_s), default=None)
+    return best if best is not None and abs(stamps_s[best] - stamp_s) <= tolerance_s else None
 
 
 def _spectrum(errors: NDArray[np.float64]) -> Spectrum:

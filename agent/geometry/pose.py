@@ -46,6 +46,13 @@ class Pose2:
         """Return the distance between the two origins."""
         return math.hypot(self.x_m - other.x_m, self.y_m - other.y_m)
 
+    def is_near(self, other: "Pose2", distance_m: float, turn_rad: float) -> bool:
+        """Return whether another pose is nearer than a distance and than a turn."""
+        return (
+            self.distance_m(other) < distance_m
+            and abs(wrap(other.yaw_rad - self.yaw_rad)) < turn_rad
+        )
+
     def interpolate(self, other: "Pose2", fraction: float) -> "Pose2":
         """Return the pose at ``fraction`` of the way to ``other``, turning the short way."""
         turn = wrap(other.yaw_rad - self.yaw_rad)

@@ -11,7 +11,6 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Gt
 
-from agent.geometry.angle import difference
 from agent.geometry.pose import Pose2
 from agent.localization.motion_model import Belief, MotionParams, predict
 from agent.localization.scan_matcher import Evidence, Match
@@ -129,12 +128,12 @@ class HypothesisBank:
         """Begin anew with these."""
         self._hypotheses = list(hypotheses)
         self._since_spot, self.spots = Pose2.identity(), 1
-        self._select()
+        self.compete()
 
     def join(self, hypotheses: Iterable[Hypothesis]) -> None:
         """Take in more; of two in one place the more likely stays."""
         self._hypotheses.extend(hypotheses)
-        self._select()
+        self.compete()
 
     def predict(self, before_from_after: Pose2, motion: MotionParams) -> None:
         """Move all with the odometry."""
@@ -142,26 +141,20 @@ class HypothesisBank:
             h.belief = predict(h.belief, before_from_after, motion, motion.distrust)
         self._since_spot = self._since_spot @ before_from_after
         p = self._params
-        if (
-            self._since_spot.distance_m(Pose2.identity()) >= p.fresh_m
-            or abs(self._since_spot.yaw_rad) >= p.fresh_rad
-        ):
+        if not self._since_spot.is_near(Pose2.identity(), p.fresh_m, p.fresh_rad):
             self._since_spot = Pose2.identity()
             self.spots += 1
             for h in self._hypotheses:
                 h.leave_spot()
 
-    def compete(self) -> None:
-        """Drop what has become unlikely, and merge what has met."""
-        self._select()
-
     def forget_weights(self) -> None:
         """Put all on the footing of the newest scan alone."""
         for h in self._hypotheses:
             h.log_weight = 0.0
-        self._select()
+        self.compete()
 
-    def _select(self) -> None:
+    def compete(self) -> None:
+        """Drop what has become unlikely, and merge what has met."""
         p = self._params
         kept: list[Hypothesis] = []
         for h in sorted(self._hypotheses, key=lambda h: -h.score):
@@ -177,8 +170,5 @@ class HypothesisBank:
 
     def same_place(self, one: Hypothesis, other: Hypothesis) -> bool:
         """Return whether two hypotheses are one and the same."""
-        here, there = one.belief.pose, other.belief.pose
-        return (
-            here.distance_m(there) < self._params.apart_m
-            and abs(difference(here.yaw_rad, there.yaw_rad)) < self._params.apart_rad
-        )
+        p = self._params
+        return one.belief.pose.is_near(other.belief.pose, p.apart_m, p.apart_rad)

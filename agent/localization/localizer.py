@@ -27,23 +27,23 @@ There is no randomness in it: the same inputs give the same poses, bit for bit.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from dataclasses import dataclass, replace
 
 import numpy as np
-from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 
 from agent.errors import MapError
+from agent.geometry.points import thinned
 from agent.geometry.pose import Pose2
 from agent.localization.estimate import PoseEstimate
-from agent.localization.health import HealthParams, LocalizationHealth, Situation
-from agent.localization.hypotheses import BankParams, Hypothesis, HypothesisBank, hypothesis
-from agent.localization.motion_model import Belief, MotionParams, predict
+from agent.localization.health import LocalizationHealth, Situation
+from agent.localization.hypotheses import Hypothesis, HypothesisBank, hypothesis
+from agent.localization.motion_model import Belief, predict
 from agent.localization.odometry_history import Intake, OdometryHistory
-from agent.localization.place import FieldParams, Place
-from agent.localization.pose_search import PoseSearch, SearchParams, Window
-from agent.localization.scan_matcher import MatcherParams, ScanMatcher
+from agent.localization.params import LocalizationParams, Spread
+from agent.localization.place import Place
+from agent.localization.pose_search import PoseSearch, Window
+from agent.localization.scan_matcher import ScanMatcher
 from agent.localization.sweep import Sweep, SweepAssembly
 from drivers.measurement import Odometry, Scan
 
@@ -54,99 +54,6 @@ SEARCHED = np.diag(np.square([0.1, 0.1, 0.03]))
 # A scan that stays the same to the last digit while the base moves this far is not a scan.
 FROZEN_M = 0.05
 FROZEN_RAD = 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
-    """Standard deviations of a pose that somebody states."""
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
-
-    position_m: Annotated[float, Ge(0), Le(10)] = 0.5
-    yaw_rad: Annotated[float, Ge(0), Le(3.15)] = 0.2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LidarLimits:
-    """Which rays of a scan are used.
-
-    Attributes:
-        min_range_m: Shorter returns are the robot itself, or something on the lens.
-        max_range_m: Longer returns are not trusted.
-        most_rays: More returns of a scan are thinned out evenly.
-        least_rays: A scan with fewer is blind.
-        least_share: So is one with a smaller share of its rays.
-        sure_range_m: A surface nearer than this returns every ray, unless it is of glass.
-    """
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
-
-    min_range_m: Annotated[float, Ge(0)] = 0.15
-    max_range_m: Annotated[float, Gt(0), Le(200)] = 30.0
-    most_rays: Annotated[int, Ge(30)] = 360
-    least_rays: Annotated[int, Ge(3)] = 20
-    least_share: Annotated[float, Ge(0), Le(1)] = 0.08
-    sure_range_m: Annotated[float, Gt(0)] = 8.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoubtParams:
-    """When and where else to look.
-
-    Attributes:
-        through: Share of rays through the map that makes a slip of the wheels suspected. A mere
-            lack of hits does not, since people do that.
-        slip_radius_m: How far a slip is looked for.
-        slip_turn_rad: The same in heading.
-        again_m: Way after which the whole map is searched again, while there is doubt.
-        again_rad: The same for turning.
-        again_s: Time after which it is searched again, as people walk away.
-        kidnap_log_odds: How unlikely it is, before a look, that a robot which was sure of its place
-            has been carried elsewhere.
-    """
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
-
-    through: Annotated[float, Ge(0), Le(1)] = 0.04
-    slip_radius_m: Annotated[float, Gt(0), Le(5)] = 1.0
-    slip_turn_rad: Annotated[float, Gt(0), Le(math.pi)] = 0.5
-    again_m: Annotated[float, Gt(0)] = 0.5
-    again_rad: Annotated[float, Gt(0)] = 0.5
-    again_s: Annotated[float, Gt(0)] = 5.0
-    kidnap_log_odds: Annotated[float, Ge(0)] = 8.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalizationParams:
-    """All parameters of localization, one group per stage.
-
-    Attributes:
-        lidar: Which rays are used.
-        map: Fields that are computed from the map.
-        motion: Noise of the odometry.
-        matcher: Search and descent around the prediction.
-        search: Search of the whole map.
-        bank: Competition of hypotheses.
-        doubt: When and where else to look.
-        health: When the pose counts as lost.
-        start: How well a stated pose is known.
-        map_error_m: Error of the map that no scan averages out, part of every covariance.
-        map_error_rad: The same in heading.
-    """
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
-
-    lidar: LidarLimits = field(default_factory=LidarLimits)
-    map: FieldParams = field(default_factory=FieldParams)
-    motion: MotionParams = field(default_factory=MotionParams)
-    matcher: MatcherParams = field(default_factory=MatcherParams)
-    search: SearchParams = field(default_factory=SearchParams)
-    bank: BankParams = field(default_factory=BankParams)
-    doubt: DoubtParams = field(default_factory=DoubtParams)
-    health: HealthParams = field(default_factory=HealthParams)
-    start: Spread = field(default_factory=Spread)
-    map_error_m: Annotated[float, Ge(0)] = 0.005
-    map_error_rad: Annotated[float, Ge(0)] = 0.002
 
 
 @dataclass(slots=True)
@@ -225,9 +132,7 @@ class Localizer:
         self._sweeps = SweepAssembly(lidars, limits.min_range_m, limits.max_range_m)
         self._newest_scan_ns: dict[str, int] = {}
         self._shown: dict[str, tuple[bytes, Pose2]] = {}
-        self._points_m = np.empty((0, 2))
-        self._sweep_ns, self._motion = 0, Pose2.identity()
-        self._unreturned, self._unreturned_share = np.empty((0, 3)), 0.0
+        self._sweep: Sweep | None = None
         self._history = OdometryHistory()
         self._odom_from_base: Pose2 | None = None
         self._stated: Belief | None = None
@@ -253,12 +158,7 @@ class Localizer:
         Raises:
             MapError: The pose lies outside the map.
         """
-        if not self._place.grid.contains(pose.x_m, pose.y_m):
-            raise MapError(f"the pose ({pose.x_m:.2f}, {pose.y_m:.2f}) lies outside the map")
-        variances = np.square([stddev.position_m, stddev.position_m, stddev.yaw_rad])
-        grid_from_base = self._place.grid.map_from_grid.inverse() @ pose
-        self._forget(stated=True)
-        self._stated = Belief(grid_from_base, np.diag(variances + 1e-6))
+        self.change_map(self._place, pose, stddev)
 
     def relocalize(self) -> None:
         """Forget the pose and search the whole map for it."""
@@ -275,13 +175,13 @@ class Localizer:
         Raises:
             MapError: The pose lies outside that map.
         """
-        before = self._place
+        if not place.grid.contains(pose.x_m, pose.y_m):
+            raise MapError(f"the pose ({pose.x_m:.2f}, {pose.y_m:.2f}) lies outside the map")
         self._settle_on(place)
-        try:
-            self.reset(pose, stddev)
-        except MapError:
-            self._settle_on(before)
-            raise
+        self._forget(stated=True)
+        variances = np.square([stddev.position_m, stddev.position_m, stddev.yaw_rad])
+        grid_from_base = place.grid.map_from_grid.inverse() @ pose
+        self._stated = Belief(grid_from_base, np.diag(variances + 1e-6))
 
     def add_odometry(self, odometry: Odometry) -> None:
         """Take a sample of odometry; what cannot be used is counted."""
@@ -298,6 +198,10 @@ class Localizer:
         if self._odom_from_base is None and newest is not None:
             self._odom_from_base = newest[1]
 
+    def odom_from_base_at(self, stamp_ns: int) -> Pose2 | None:
+        """Return where the odometry had the base at a moment, ``None`` if it does not cover it."""
+        return self._history.at(stamp_ns)
+
     def add_scan(self, lidar: str, scan: Scan) -> bool:
         """Take a scan, and compare it with the map once all lidars have given theirs.
 
@@ -311,11 +215,12 @@ class Localizer:
         if scan.stamp_ns <= self._newest_scan_ns.get(lidar, scan.stamp_ns - 1):
             self.counters.scans_out_of_order += 1
             return False
-        if self._history.at(scan.stamp_ns) is None:
+        odom_from_base = self.odom_from_base_at(scan.stamp_ns)
+        if odom_from_base is None:
             self.counters.scans_without_odometry += 1
             return False
         self._newest_scan_ns[lidar] = scan.stamp_ns
-        if self._is_frozen(lidar, scan):
+        if self._is_frozen(lidar, scan, odom_from_base):
             self.counters.scans_frozen += 1
             self._health.observe_blindness(scan.stamp_ns, f"{lidar} repeats the same scan")
             return False
@@ -409,9 +314,8 @@ class Localizer:
         reported.setflags(write=False)
         return reported
 
-    def _is_frozen(self, lidar: str, scan: Scan) -> bool:
+    def _is_frozen(self, lidar: str, scan: Scan, odom_from_base: Pose2) -> bool:
         """Whether a lidar shows to the last digit what it showed elsewhere: noise forbids that."""
-        odom_from_base = self._history.at(scan.stamp_ns) or Pose2.identity()
         ranges = scan.ranges_m.tobytes()
         before = self._shown.get(lidar)
         if before is None or before[0] != ranges:
@@ -422,14 +326,11 @@ class Localizer:
 
     def _compare(self, sweep: Sweep) -> None:
         """Follow all hypotheses with a scan, look around if it fits badly, and judge."""
-        self._points_m = points_m = _thinned(sweep.points_m, self._params.lidar.most_rays)
-        self._sweep_ns = sweep.stamp_ns
+        points_m = thinned(sweep.points_m, self._params.lidar.most_rays)
+        self._sweep = replace(sweep, points_m=points_m)
         before = self._odom_from_base or sweep.odom_from_base
         motion = before.inverse() @ sweep.odom_from_base
         self._odom_from_base = sweep.odom_from_base
-        self._motion = motion
-        self._unreturned = _thinned(sweep.unreturned, self._params.lidar.most_rays)
-        self._unreturned_share = len(sweep.unreturned) / sweep.rays
         if self._stated is not None:
             stated = self._expect(self._stated, motion)
             self._stated = None
@@ -438,36 +339,37 @@ class Localizer:
             self._bank.predict(motion, self._params.motion)
             self._follow(points_m)
         was_found = self._health.found
-        self._judge(sweep.stamp_ns)
+        self._judge(sweep, motion)
         if was_found and not self._health.found:
             self._bank.forget_weights()
             self._look = None
         if self._health.is_doubtful and self._is_time_to_look(sweep):
             self._inquire(sweep, points_m)
 
-    def _judge(self, stamp_ns: int) -> None:
+    def _judge(self, sweep: Sweep, motion: Pose2) -> None:
         best = self._bank.best
         if best is not None:
-            self._fix = (stamp_ns, self._place.grid.map_from_grid @ best.belief.pose)
+            self._fix = (sweep.stamp_ns, self._place.grid.map_from_grid @ best.belief.pose)
         self._health.observe(
-            stamp_ns,
+            sweep.stamp_ns,
             Situation(
                 best=best,
                 rivals=max(0, len(self._bank) - 1),
                 certainty=self._bank.certainty,
                 spots=self._bank.spots,
-                motion=self._motion,
-                missing=self._missing(best),
+                motion=motion,
+                missing=self._missing(sweep, best),
             ),
         )
 
-    def _missing(self, best: Hypothesis | None) -> float:
+    def _missing(self, sweep: Sweep, best: Hypothesis | None) -> float:
         """Return the share of all rays that the map should have returned, but did not."""
         if best is None:
             return 0.0
-        reach_m = self._params.lidar.sure_range_m
-        owed = self._matcher.owed_share(best.belief.pose, self._unreturned, reach_m)
-        return owed * self._unreturned_share
+        limits = self._params.lidar
+        unreturned = thinned(sweep.unreturned, limits.most_rays)
+        owed = self._matcher.owed_share(best.belief.pose, unreturned, limits.sure_range_m)
+        return owed * (len(sweep.unreturned) / sweep.rays)
 
     def _begin(self, stated: Belief, points_m: NDArray[np.float64]) -> list[Hypothesis]:
         """Return where a scan fits around a stated pose."""
@@ -517,12 +419,8 @@ class Localizer:
         if self._look is None:
             return True
         p = self._params.doubt
-        moved = self._look.odom_from_base.inverse() @ sweep.odom_from_base
-        return (
-            moved.distance_m(Pose2.identity()) >= p.again_m
-            or abs(moved.yaw_rad) >= p.again_rad
-            or (sweep.stamp_ns - self._look.stamp_ns) * 1e-9 >= p.again_s
-        )
+        is_here = self._look.odom_from_base.is_near(sweep.odom_from_base, p.again_m, p.again_rad)
+        return not is_here or (sweep.stamp_ns - self._look.stamp_ns) * 1e-9 >= p.again_s
 
     def _inquire(self, sweep: Sweep, points_m: NDArray[np.float64]) -> None:
         self._look = Look(sweep.stamp_ns, sweep.odom_from_base)
@@ -534,14 +432,14 @@ class Localizer:
 
         The robot may have moved on meanwhile, so they are compared on the newest scan.
         """
-        best, now = self._bank.best, self._odom_from_base
-        if now is None or not self._health.is_doubtful:
+        best, sweep = self._bank.best, self._sweep
+        if sweep is None or not self._health.is_doubtful:
             return
-        motion = inquiry.odom_from_base.inverse() @ now
+        motion = inquiry.odom_from_base.inverse() @ sweep.odom_from_base
         unsure = self._expect(Belief(Pose2.identity(), SEARCHED), motion).covariance
         rivals = []
         for start in inquiry.search.places():
-            match = self._matcher.follow(Belief(start @ motion, unsure), self._points_m)
+            match = self._matcher.follow(Belief(start @ motion, unsure), sweep.points_m)
             if self._health.found and not self._health.is_proof(match.evidence):
                 continue  # a crowd fits many places a little
             rivals.append(hypothesis(match, self._log_weight_of_rivals(best)))
@@ -549,8 +447,7 @@ class Localizer:
             self._bank.restart(rivals)
         else:
             self._bank.join(rivals)
-        self._motion = Pose2.identity()  # judged again on the same scan
-        self._judge(self._sweep_ns)
+        self._judge(sweep, Pose2.identity())  # again on the same scan
 
     def _log_weight_of_rivals(self, best: Hypothesis | None) -> float:
         if best is None:
@@ -564,9 +461,3 @@ def rotate(covariance: NDArray[np.float64], yaw_rad: float) -> NDArray[np.float6
     turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
     turned: NDArray[np.float64] = turn @ covariance @ turn.T
     return turned
-
-
-def _thinned(points_m: NDArray[np.float64], most: int) -> NDArray[np.float64]:
-    if len(points_m) <= most:
-        return points_m
-    return points_m[np.linspace(0, len(points_m) - 1, most).astype(np.intp)]

@@ -14,6 +14,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 
 from agent.geometry.angle import difference
+from agent.geometry.points import thinned
 from agent.geometry.pose import Pose2
 from agent.kernels import search
 from agent.localization.place import Place
@@ -86,7 +87,7 @@ class PoseSearch:
         self._params = params
         self._pyramid = pyramid = place.pyramid
         resolution_m = place.grid.resolution_m
-        picked = np.linspace(0, len(points_m) - 1, min(len(points_m), params.rays)).astype(np.intp)
+        rays_m = thinned(points_m, params.rays)
         turn = round(math.tau / params.heading_step_rad)
         headings = np.arange(turn)
         self._root_level = pyramid.levels - 1
@@ -96,8 +97,8 @@ class PoseSearch:
             middle = round(window.centre.yaw_rad / math.tau * turn)
             headings = np.arange(middle - reach, middle + reach + 1)
         self._yaws_rad = headings.astype(np.float64) * (math.tau / turn)
-        self._cells = np.empty((len(headings), len(picked), 2), np.int32)
-        search.rotate_to_cells(points_m[picked], self._yaws_rad, resolution_m, self._cells)
+        self._cells = np.empty((len(headings), len(rays_m), 2), np.int32)
+        search.rotate_to_cells(rays_m, self._yaws_rad, resolution_m, self._cells)
         self._squares = pyramid.squares(self._root_level)
         if window is not None:
             self._squares = self._squares[self._within(window)]
@@ -111,7 +112,7 @@ class PoseSearch:
             round(params.apart_rad / math.tau * turn),
             turn,
         )
-        self._full_score = 255 * len(picked)
+        self._full_score = 255 * len(rays_m)
         self._stack = np.empty((4 * pyramid.levels + 4, 5), np.int32)
         self._peaks = np.zeros((params.places, 4), np.int32)
         self._progress = np.zeros(5, np.int64)

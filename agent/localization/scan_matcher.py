@@ -8,6 +8,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 
+from agent.geometry.points import thinned
 from agent.geometry.pose import Pose2
 from agent.kernels.registration import correlate, register
 from agent.kernels.visibility import RESIDUAL, owed_share, witness
@@ -89,13 +90,11 @@ class Match:
     Attributes:
         belief: The pose, and its covariance by the curvature of what was minimized.
         evidence: What the scan says about it.
-        surprise: Squared Mahalanobis distance from the prediction.
         log_prior: Log-density of the prediction there, up to a constant.
     """
 
     belief: Belief
     evidence: Evidence
-    surprise: float
     log_prior: float
 
     @property
@@ -134,8 +133,7 @@ class ScanMatcher:
             points_m: Shape ``(m, 2)``, ends of the scan's rays in the base frame.
         """
         p = self._params
-        picked = np.linspace(0, len(points_m) - 1, min(len(points_m), p.lattice_rays))
-        rays_m = points_m[picked.astype(np.intp)]
+        rays_m = thinned(points_m, p.lattice_rays)
         stddevs = np.sqrt(np.diag(prediction.covariance))
         count = correlate(
             _array(prediction.pose),
@@ -221,7 +219,7 @@ class ScanMatcher:
         )
         held = (self._tail + 3.0) / (self._tail + surprise) * prior_information
         belief = Belief(refined, inverse(weight * hessian + held))
-        return Match(belief, evidence, float(surprise), log_prior)
+        return Match(belief, evidence, log_prior)
 
     def _witness(self, pose: NDArray[np.float64], points_m: NDArray[np.float64]) -> Evidence:
         p = self._params

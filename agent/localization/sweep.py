@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.geometry.points import moved
 from agent.geometry.pose import Pose2
 from agent.localization.deskew import deskew
 from agent.localization.odometry_history import OdometryHistory
@@ -88,22 +89,15 @@ class SweepAssembly:
         moves = [newest.odom_from_base.inverse() @ part.odom_from_base for part in parts]
         pairs = list(zip(moves, parts, strict=True))
         unreturned = [
-            np.column_stack([_moved(move, part.unreturned), part.unreturned[:, 2] + move.yaw_rad])
+            np.column_stack(
+                [moved(move, part.unreturned[:, :2]), part.unreturned[:, 2] + move.yaw_rad]
+            )
             for move, part in pairs
         ]
         return Sweep(
             newest.stamp_ns,
             newest.odom_from_base,
-            np.concatenate([_moved(move, part.points_m) for move, part in pairs]),
+            np.concatenate([moved(move, part.points_m) for move, part in pairs]),
             np.concatenate(unreturned),
             sum(part.rays for part in parts),
         )
-
-
-def _moved(now_from_then: Pose2, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return points seen earlier, x and y in the first two columns, as seen now."""
-    cos, sin = np.cos(now_from_then.yaw_rad), np.sin(now_from_then.yaw_rad)
-    x_m, y_m = points[:, 0], points[:, 1]
-    return np.column_stack(
-        [now_from_then.x_m + cos * x_m - sin * y_m, now_from_then.y_m + sin * x_m + cos * y_m]
-    )

@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.evaluation.carmen import CarmenLog, CarmenOdometry, CarmenScan
-from agent.evaluation.trajectory import StampedPose
+from agent.evaluation.trajectory import PAIR_TOLERANCE_S, StampedPose, nearest
 from agent.geometry.pose import Pose2
 from drivers.measurement import FloatArray
 from hil.errors import BenchError
 
-REFERENCE_TOLERANCE_S: Final = 0.02
 CHAIN_M: Final = 1.0
 """Way over which odometry carries the reference to scans that it leaves out."""
 
@@ -217,11 +216,8 @@ def _with_steps(recording: Recording, edit: Callable[[float, float, Pose2], Pose
 def _reference_at(
     stamp_s: float, stamps: Sequence[float], reference: Sequence[StampedPose]
 ) -> Pose2 | None:
-    after = bisect_left(stamps, stamp_s)
-    for i in (after - 1, after):
-        if 0 <= i < len(stamps) and abs(stamps[i] - stamp_s) <= REFERENCE_TOLERANCE_S:
-            return reference[i].pose
-    return None
+    at = nearest(stamps, stamp_s, PAIR_TOLERANCE_S)
+    return None if at is None else reference[at].pose
 
 
 def _chained(

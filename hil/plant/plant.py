@@ -171,19 +171,23 @@ class Plant:
             self._step()
 
     def lidar_ranges(
-        self, stamps_ns: NDArray[np.int64], bearings_rad: FloatArray
+        self,
+        stamps_ns: NDArray[np.int64],
+        bearings_rad: FloatArray,
+        lidar: LidarParameters | None = None,
     ) -> NDArray[np.float64]:
         """Return what the lidar measures, each ray from where the lidar was at its own time.
 
         Args:
             stamps_ns: Monotonic time of each ray, within the last two seconds.
             bearings_rad: Direction of each ray from the lidar's x axis, counter-clockwise.
+            lidar: Which one; the robot's own without it.
 
         Returns:
             Ranges in m with noise, NaN where nothing came back, shape ``(rays,)``.
         """
-        lidar = self.robot.lidar
-        ranges = self.true_ranges(stamps_ns, bearings_rad)
+        lidar = lidar or self.robot.lidar
+        ranges = self.true_ranges(stamps_ns, bearings_rad, lidar)
         sigmas = lidar.noise_m + lidar.noise_per_m * ranges
         ranges += sigmas * self._range_rng.standard_normal(ranges.size)
         ranges[self._range_rng.random(ranges.size) < lidar.dropout] = math.nan
@@ -191,12 +195,16 @@ class Plant:
         return ranges
 
     def true_ranges(
-        self, stamps_ns: NDArray[np.int64], bearings_rad: FloatArray
+        self,
+        stamps_ns: NDArray[np.int64],
+        bearings_rad: FloatArray,
+        lidar: LidarParameters | None = None,
     ) -> NDArray[np.float64]:
         """Return the ranges without noise; arguments as for :meth:`lidar_ranges`."""
         xs, ys, yaws = self._history.at(stamps_ns)
         cos, sin = np.cos(yaws), np.sin(yaws)
-        mount = self.robot.lidar.base_from_lidar
+        lidar = lidar or self.robot.lidar
+        mount = lidar.base_from_lidar
         table = self.world.obstacles_at(int(stamps_ns[0]))
         ranges = np.empty(bearings_rad.size)
         kernels.cast_rays(
@@ -210,7 +218,7 @@ class Plant:
             (stamps_ns - stamps_ns[0]) * 1e-9,
             table.discs,
             table.boxes,
-            self.robot.lidar.max_range_m,
+            lidar.max_range_m,
             ranges,
         )
         return ranges

@@ -15,7 +15,7 @@ from agent.evaluation.localization import evaluate, measurements
 from agent.evaluation.occlusion import occlude
 from agent.evaluation.trajectory import StampedPose, compare, read_tum, write_tum
 from agent.geometry.pose import Pose2
-from agent.localization.localizer import LocalizationParams
+from agent.localization.params import LocalizationParams
 from agent.localization.place import Place
 from agent.mapping.map_file import load_map, write_map
 from drivers.errors import HaulierError

@@ -6,7 +6,8 @@ from numba.core.registry import CPUDispatcher
 import agent.kernels
 from agent.geometry.pose import Pose2
 from agent.kernels.warmup import warm_up
-from agent.localization.localizer import LocalizationParams, Localizer
+from agent.localization.localizer import Localizer
+from agent.localization.params import LocalizationParams
 from agent.localization.place import Place
 from drivers.measurement import Odometry
 from tests.reference.hall import ROUTE, Run, drive, hall_grid

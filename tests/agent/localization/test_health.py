@@ -15,7 +15,7 @@ WRONG = (0.50, 0.20, 0.30)
 
 def there(shares: tuple[float, float, float], stddev_m: float = 0.02) -> Hypothesis:
     belief = Belief(Pose2.identity(), np.diag([stddev_m**2, 1e-4, 1e-5]))
-    return hypothesis(Match(belief, Evidence(*shares, -1.0), 0.0, 0.0), 0.0)
+    return hypothesis(Match(belief, Evidence(*shares, -1.0), 0.0), 0.0)
 
 
 def observe(

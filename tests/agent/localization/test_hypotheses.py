@@ -11,7 +11,7 @@ from agent.localization.scan_matcher import Evidence, Match
 
 def at(x_m: float, log_likelihood: float = 0.0, yaw_rad: float = 0.0) -> Hypothesis:
     belief = Belief(Pose2(x_m, 0.0, yaw_rad), np.eye(3) * 1e-4)
-    return hypothesis(Match(belief, Evidence(1.0, 0.0, 0.0, log_likelihood), 0.0, 0.0), 0.0)
+    return hypothesis(Match(belief, Evidence(1.0, 0.0, 0.0, log_likelihood), 0.0), 0.0)
 
 
 def bank(*hypotheses: Hypothesis, **params: float) -> HypothesisBank:

@@ -8,8 +8,9 @@ from pydantic import TypeAdapter, ValidationError
 from agent.errors import MapError
 from agent.geometry.pose import Pose2
 from agent.localization.deskew import deskew
-from agent.localization.localizer import LocalizationParams, Localizer, Spread
+from agent.localization.localizer import Localizer
 from agent.localization.odometry_history import OdometryHistory
+from agent.localization.params import LocalizationParams, Spread
 from agent.localization.place import Place
 from agent.mapping.occupancy_grid import OccupancyGrid
 from drivers.measurement import Odometry, Scan

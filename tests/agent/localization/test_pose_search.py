@@ -6,8 +6,8 @@ import pytest
 
 from agent.geometry.pose import Pose2
 from agent.localization.deskew import deskew
-from agent.localization.localizer import LocalizationParams
 from agent.localization.odometry_history import OdometryHistory
+from agent.localization.params import LocalizationParams
 from agent.localization.place import Place
 from agent.localization.pose_search import PoseSearch, SearchParams, Window
 from agent.mapping.occupancy_grid import OccupancyGrid
