@@ -37,7 +37,13 @@ class HealthParams:
         stated_hits: Least share of hits of a scan that supports a pose somebody stated.
         fair_scans: Scans in a row that must support a stated pose.
         fair_spots: Spots in a row, apart from one another, that must support a pose found by a
-            search, where no scan proves it; more of them where places have been refuted before.
+            search, where no scan proves it.
+        patience_spots: Who searches long enough finds something that fits, on any map: for every
+            so many spots in vain one more must support the pose, and two for each refuted place.
+        patience_limit: How many more at most.
+        stated_spots: Spots within which a stated pose must be supported; beyond, it counts as one
+            that a search has found.
+        established_spots: Spots after which a pose is beyond the doubts of how it was found.
         scarce_hits: Share of hits below which it is worth looking elsewhere.
         certain: Probability among all hypotheses that the best needs to be found.
         uncertain: Probability below which it is lost again.
@@ -69,6 +75,10 @@ class HealthParams:
     stated_hits: Annotated[float, Ge(0), Le(1)] = 0.70
     fair_scans: Annotated[int, Ge(1)] = 3
     fair_spots: Annotated[int, Ge(1)] = 4
+    patience_spots: Annotated[int, Ge(1)] = 3
+    patience_limit: Annotated[int, Ge(0)] = 12
+    stated_spots: Annotated[int, Ge(1)] = 3
+    established_spots: Annotated[int, Ge(1)] = 40
     scarce_hits: Annotated[float, Ge(0), Le(1)] = 0.40
     certain: Annotated[float, Gt(0), Le(1)] = 0.997
     uncertain: Annotated[float, Ge(0), Le(1)] = 0.90
@@ -166,6 +176,8 @@ class LocalizationHealth:
         self._fair_scans = 0
         self._fair_spots: set[int] = set()
         self._refuted = 0
+        self._spot = 0
+        self._vain_spots = self._found_spots = 0
         self._blind = 0
         self._score = 0.0
         self._verdict = "no scan has been compared with the map yet"
@@ -218,6 +230,7 @@ class LocalizationHealth:
         p, evidence = self._params, best.evidence
         explained = evidence.hits + evidence.through
         self._score = situation.certainty * (evidence.hits / explained if explained else 0.0)
+        self._count_spot(situation.spots)
         self._weigh(evidence, situation.spots)
         self._accumulate(situation, best)
         self._warn(stamp_ns, situation)
@@ -245,6 +258,19 @@ class LocalizationHealth:
         """Return what is odd although the pose may be used, empty when nothing is."""
         age_s = (now_ns - self._warned_ns) * 1e-9
         return self._warning if self._warning and age_s <= self._params.warning_s else ""
+
+    def _count_spot(self, spot: int) -> None:
+        """Count the spots on which the pose has been found, or searched for in vain."""
+        if spot == self._spot:
+            return
+        self._spot = spot
+        if not self._found:
+            self._vain_spots += 1
+            self._found_spots = 0
+            return
+        self._found_spots += 1
+        if self._found_spots == self._params.established_spots:
+            self._vain_spots = self._refuted = 0
 
     def _weigh(self, evidence: Evidence, spot: int) -> None:
         """Sum up doubt and support."""
@@ -289,12 +315,16 @@ class LocalizationHealth:
         if situation.certainty < p.certain:
             return False
         spots = len(self._fair_spots)
-        # Who searches long enough finds something that fits, on any map: what has been refuted
-        # before must be supported for longer.
+        vain = max(0, self._vain_spots - spots) // p.patience_spots
+        patience = min(vain + max(0, 2 * self._refuted - 1), p.patience_limit)
         return (
-            (self.is_proof(evidence) and spots >= min(2 * self._refuted - 1, 2 * p.fair_spots))
-            or (self._stated and self._fair_scans >= p.fair_scans)
-            or spots >= p.fair_spots + min(self._refuted, p.fair_spots)
+            (self.is_proof(evidence) and spots >= patience)
+            or (
+                self._stated
+                and self._fair_scans >= p.fair_scans
+                and self._vain_spots <= p.stated_spots
+            )
+            or spots >= p.fair_spots + patience
         )
 
     def _lose(self, verdict: str) -> None:

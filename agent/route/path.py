@@ -24,3 +24,22 @@ class Waypoint:
     tolerance_m: float
     tolerance_rad: float
     max_speed_mps: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Where the robot shall come to rest, in the map frame.
+
+    Attributes:
+        x_m: Position.
+        y_m: Position.
+        yaw_rad: Heading to stand with, None where any will do.
+        tolerance_m: How far beside it still counts as reached.
+        tolerance_rad: How far off ``yaw_rad`` still counts as reached.
+    """
+
+    x_m: float
+    y_m: float
+    yaw_rad: float | None = None
+    tolerance_m: float = 0.05
+    tolerance_rad: float = 0.05

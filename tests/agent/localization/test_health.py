@@ -11,6 +11,8 @@ SECOND = 1_000_000_000
 GOOD = (0.98, 0.02, 0.0)
 CROWD = (0.65, 0.35, 0.0)
 WRONG = (0.50, 0.20, 0.30)
+STATED = (0.75, 0.25, 0.0)
+STRANGE = (0.30, 0.65, 0.05)
 
 
 def there(shares: tuple[float, float, float], stddev_m: float = 0.02) -> Hypothesis:
@@ -86,6 +88,34 @@ def test_what_was_refuted_must_be_supported_for_longer() -> None:
     observe(health, WRONG)
     assert observe(health, GOOD)
     assert not observe(health, GOOD, 10)
+
+
+def test_who_has_searched_in_vain_for_long_must_be_supported_for_longer() -> None:
+    health = LocalizationHealth(HealthParams())
+    observe(health, STRANGE, 30)
+    assert observe(health, GOOD, 9), "one scan that fits proves nothing any more"
+    assert not observe(health, GOOD, 5)
+    observe(health, WRONG)
+    assert observe(health, GOOD, 9), "the claim was short, so the doubts have stayed"
+
+
+def test_a_pose_that_has_held_for_long_is_soon_found_again() -> None:
+    params = HealthParams()
+    health = LocalizationHealth(params)
+    observe(health, STRANGE, 30)
+    assert not observe(health, GOOD, params.established_spots + 20)
+    observe(health, WRONG)
+    assert not observe(health, GOOD, 2)
+
+
+def test_a_stated_pose_must_be_supported_about_where_it_was_stated() -> None:
+    params = HealthParams()
+    health = LocalizationHealth(params)
+    health.restart(stated=True)
+    assert not observe(health, STATED, params.fair_scans)
+    health.restart(stated=True)
+    observe(health, STRANGE, 2 * params.stated_spots)
+    assert observe(health, STATED, params.fair_scans)
 
 
 def test_two_places_that_fit_are_one_too_many() -> None:
