@@ -132,7 +132,7 @@ class ObjectTracker:
         stamp_ns: int,
         *,
         rays: NDArray[np.int64] | None = None,
-        ray_count: int | None = None,
+        ray_count: int = 0,
         origin_m: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         """Take one scan of one lidar. A scan older than the last one is left out.
@@ -144,7 +144,7 @@ class ObjectTracker:
             stamp_ns: When they were measured, monotonic.
             rays: int64, shape ``(n,)``: number of the ray of each point, from which the rays
                 without a return are known. Without it they are taken for not measured.
-            ray_count: Number of all rays of the scan; without it those before the first return and
+            ray_count: Number of all rays of the scan, numbered from 0; without it those before the first return and
                 after the last are taken for not measured.
             origin_m: Where the lidar is on the base.
         """
@@ -162,10 +162,12 @@ class ObjectTracker:
         origin = np.array(odom_from_base.transform(*origin_m))
         if rays is None:
             rays = np.arange(len(points_m))
-        points_m, rays, bodies = self._bodies(moved(odom_from_base, points_m), rays, origin)
+        points_m, rays, bodies = self._bodies(
+            moved(odom_from_base, points_m), rays, ray_count, origin
+        )
         params = self._params
         profile_m = tracking.free_profile(
-            points_m, rays, ray_count or 0, origin, params.free_margin_m, params.sure_range_m
+            points_m, rays, ray_count, origin, params.free_margin_m, params.sure_range_m
         )
         pairs = self._pair(bodies, step_s, stamp_ns)
         labels = self._label(bodies, pairs, len(points_m))
@@ -211,7 +213,11 @@ class ObjectTracker:
         )
 
     def _bodies(
-        self, points_m: NDArray[np.float64], rays: NDArray[np.int64], origin_m: NDArray[np.float64]
+        self,
+        points_m: NDArray[np.float64],
+        rays: NDArray[np.int64],
+        ray_count: int,
+        origin_m: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], NDArray[np.int64], _Bodies]:
         """Cut a scan into bodies; returns its points and rays from a break on."""
         params = self._params
@@ -226,7 +232,7 @@ class ObjectTracker:
         pieces, bent = segments.convex_pieces(
             points_m, joined, max(params.cut_depth_m, segments.NOISE_SIGMAS * params.range_sigma_m)
         )
-        ends = segments.free_ends(pieces, bent, rays, ranges_m, closed)
+        ends = segments.free_ends(pieces, bent, rays, ray_count, ranges_m, closed)
         bounds_m = (params.reach_m, params.longest_m, params.largest_radius_m)
         kept, discs, boxes, spreads, is_round = segments.describe(
             points_m, ranges_m, origin_m, pieces, ends, spacing_rad, params.range_sigma_m, bounds_m

@@ -14,7 +14,8 @@ LEAST_POINTS = 3  # fewer describe no shape
 NOISE_SIGMAS = 5.0  # between two of the ranges of a surface; Borges and Aldon take 3 of one
 GAP_RAYS = 2  # more rays without a return between two points part them
 OPEN_SPACINGS = 3.0  # a wider step to the neighbour is the edge of the field of view
-CIRCLE_STEPS = 6
+CIRCLE_STEPS = 4  # of Gauss-Newton, from an algebraic fit
+ROOT_STEPS = 8
 LEAST_RADIUS_M = 0.03
 FREE_ENDS_SIGMA_M = 0.05  # of a radius told from the outline: real things are not round
 GUESS_M, GUESS_SIGMA_M = 0.3, 0.5  # of the radius of what is partly hidden
@@ -149,18 +150,21 @@ def free_ends(
     pieces: NDArray[np.int64],
     bent: NDArray[np.bool_],
     rays: NDArray[np.int64],
+    ray_count: int,
     ranges_m: NDArray[np.float64],
     closed: bool,
 ) -> NDArray[np.bool_]:
     """Tell which ends of the pieces are ends of the body, and not of what is seen of it.
 
-    An end is one of the body where the next ray goes by behind it. It is not where something nearer
-    hides the rest, where another body touches, and at the edge of the field of view.
+    An end is one of the body where the next ray goes by behind it, or returns nothing. It is not
+    where something nearer hides the rest, where another body touches, and at the edge of the field
+    of view.
 
     Args:
         pieces: int64, shape ``(pieces, 2)``, as from :func:`convex_pieces`.
         bent: bool, the same shape.
-        rays: int64, shape ``(points,)``.
+        rays: int64, shape ``(points,)``, ascending but for one fall from the last to the first.
+        ray_count: Number of rays of the scan, 0 if unknown.
         ranges_m: float64, shape ``(points,)``.
         closed: Whether the scan goes all the way around.
 
@@ -171,15 +175,69 @@ def free_ends(
     ends = np.zeros(pieces.shape, np.bool_)
     for k in range(pieces.shape[0]):
         for side in range(2):
-            own = pieces[k, 0] if side == 0 else pieces[k, 1] - 1
-            other = own - 1 if side == 0 else own + 1
             if bent[k, side]:
                 continue
-            if other < 0 or other >= n:
-                ends[k, side] = closed and ranges_m[other % n] > ranges_m[own]
+            own = pieces[k, 0] if side == 0 else pieces[k, 1] - 1
+            other = (own - 1 if side == 0 else own + 1) % n
+            ahead, behind = (own, other) if side == 0 else (other, own)
+            is_farther = ranges_m[other] > ranges_m[own]
+            if rays[ahead] > rays[behind]:
+                ends[k, side] = is_farther or rays[ahead] > rays[behind] + 1
+            elif side == 0:
+                ends[k, side] = (closed and is_farther) or rays[own] > 0
             else:
-                ends[k, side] = abs(rays[own] - rays[other]) > 1 or ranges_m[other] > ranges_m[own]
+                ends[k, side] = (closed and is_farther) or rays[own] + 1 < ray_count
     return ends
+
+
+@njit(cache=True, nogil=True)
+def algebraic_circle(points_m: NDArray[np.float64], circle: NDArray[np.float64]) -> None:
+    """Fit a circle to an arc in closed form but for one root; needs no start.
+
+    Taubin, "Estimation of planar curves, surfaces and nonplanar space curves defined by implicit
+    equations", IEEE Transactions on Pattern Analysis and Machine Intelligence 13 (1991), in the
+    form with Newton's iteration of Chernov, "Circular and linear regression" (2010), section 5.10.
+
+    Args:
+        points_m: float64, shape ``(points, 2)``, at least three.
+        circle: float64, shape ``(3,)``, written: x, y, radius in m; the radius is infinite where
+            the points lie on a line.
+    """
+    n = points_m.shape[0]
+    mean_x, mean_y = 0.0, 0.0
+    for i in range(n):
+        mean_x += points_m[i, 0] / n
+        mean_y += points_m[i, 1] / n
+    xx, xy, yy, xz, yz, zz = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(n):
+        x, y = points_m[i, 0] - mean_x, points_m[i, 1] - mean_y
+        z = x * x + y * y
+        xx += x * x / n
+        xy += x * y / n
+        yy += y * y / n
+        xz += x * z / n
+        yz += y * z / n
+        zz += z * z / n
+    z = xx + yy
+    area = xx * yy - xy * xy
+    a3 = 4.0 * z
+    a2 = -3.0 * z * z - zz
+    a1 = (zz - z * z) * z + 4.0 * area * z - xz * xz - yz * yz
+    a0 = xz * (xz * yy - yz * xy) + yz * (yz * xx - xz * xy) - (zz - z * z) * area
+    root = 0.0
+    for _ in range(ROOT_STEPS):
+        slope = a1 + root * (2.0 * a2 + root * 3.0 * a3)
+        if slope == 0.0:
+            break
+        root -= (a0 + root * (a1 + root * (a2 + root * a3))) / slope
+    scale = root * root - root * z + area
+    if abs(scale) < 1e-12 * z * z or z == 0.0:
+        circle[RADIUS] = np.inf
+        return
+    x = (xz * (yy - root) - yz * xy) / scale / 2.0
+    y = (yz * (xx - root) - xz * xy) / scale / 2.0
+    circle[CENTRE_X], circle[CENTRE_Y] = x + mean_x, y + mean_y
+    circle[RADIUS] = math.sqrt(x * x + y * y + z)
 
 
 @njit(cache=True, nogil=True)
@@ -194,12 +252,13 @@ def fit_circle(
     """Fit a circle to an arc by its orthogonal distances, with prior knowledge of the radius.
 
     Gauss-Newton of Gander, Golub and Strebel, "Least-squares fitting of circles and ellipses", BIT
-    34 (1994). The algebraic fits (Pratt 1987, Taubin 1991) give no covariance and cannot take the
-    prior, which is what holds the fit together when the arc is short.
+    34 (1994). An algebraic fit gives no covariance and cannot take the prior, which is what holds
+    the fit together when the arc is short.
 
     Args:
         points_m: float64, shape ``(points, 2)``.
-        circle: float64, shape ``(3,)``: where to start, then the fit (x, y, radius in m).
+        circle: float64, shape ``(3,)``: where to start, as by :func:`algebraic_circle`, then the
+            fit (x, y, radius in m).
         radius_m: Radius that is expected.
         radius_sigma_m: Standard deviation of that.
         range_sigma_m: Least standard deviation of a point across the arc.
@@ -398,8 +457,10 @@ def describe(
             expected_m = ranges_m[nearest] * sine / (1.0 - sine)
             sigma_m = FREE_ENDS_SIGMA_M + ranges_m[nearest] * spacing_rad
         middle = (first + last - 1) // 2
-        discs[count, RADIUS] = expected_m
-        _guess(discs[count], points_m[middle], origin_m, sigma_m, covariances[count, 0])
+        algebraic_circle(cloud, discs[count])
+        if not _is_behind(discs[count], points_m[middle], origin_m, largest_m):
+            discs[count, RADIUS] = expected_m
+            _guess(discs[count], points_m[middle], origin_m, sigma_m, covariances[count, 0])
         arc_rms_m = fit_circle(
             cloud, discs[count], expected_m, sigma_m, range_sigma_m, covariances[count, 0]
         )
@@ -407,7 +468,7 @@ def describe(
         if not is_disc:
             _guess(discs[count], points_m[middle], origin_m, sigma_m, covariances[count, 0])
         # Noise across a small circle pulls its centre: second order of the fit.
-        pull_m = 2.0 * arc_rms_m * arc_rms_m / discs[count, RADIUS]
+        pull_m = 3.0 * arc_rms_m * arc_rms_m / discs[count, RADIUS]
         covariances[count, 0, CENTRE_X, CENTRE_X] += pull_m * pull_m
         covariances[count, 0, CENTRE_Y, CENTRE_Y] += pull_m * pull_m
         box_rms_m = fit_corner(cloud, boxes[count])

@@ -75,7 +75,7 @@ class HealthParams:
     stated_hits: Annotated[float, Ge(0), Le(1)] = 0.70
     fair_scans: Annotated[int, Ge(1)] = 3
     fair_spots: Annotated[int, Ge(1)] = 4
-    patience_spots: Annotated[int, Ge(1)] = 3
+    patience_spots: Annotated[int, Ge(1)] = 2
     patience_limit: Annotated[int, Ge(0)] = 12
     stated_spots: Annotated[int, Ge(1)] = 3
     established_spots: Annotated[int, Ge(1)] = 40
