@@ -83,8 +83,9 @@ class VelocityCommand:
     forward_mps: float
     yaw_rate_radps: float
     valid_until_ns: int
+    lateral_mps: float = 0.0
 
     @property
     def is_stop(self) -> bool:
         """Whether this command asks for standstill."""
-        return self.forward_mps == 0.0 and self.yaw_rate_radps == 0.0
+        return self.forward_mps == self.lateral_mps == self.yaw_rate_radps == 0.0

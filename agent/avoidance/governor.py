@@ -8,17 +8,22 @@ command is slowed, keeping its curvature, until that holds. Anything unknown mea
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, ClassVar
 
 import numpy as np
-from annotated_types import Gt, Le
 from numpy.typing import NDArray
 
-from agent.kernels.clearance import free_time_s
+from agent.avoidance.footprint import circumscribed_radius_m
+from agent.avoidance.motion import MotionLimits
+from agent.geometry.twist import Twist
+from agent.kernels.stopping import least_slack_m, stopping_poses
 from drivers.measurement import VelocityCommand
 
 SWEEP_STEP_M = 0.02  # finer than the beam spacing of a planar lidar at braking distance
-LEAST_SHARE = 0.05  # below it the robot would only creep up to what it must not touch
+CREEP = 0.02  # m/s or rad/s; below it the robot would only creep up to what it must not touch
+LEAST_HOLD_S = 0.02
+HALVINGS = 5
+MOST_POSES = 400
+NOTHING_MOVES = np.empty((0, 5))
 COMMAND_LIFETIME_NS = 100_000_000  # two missed 20 ms ticks and the jitter of a busy computer
 
 
@@ -36,25 +41,6 @@ class StopReason(StrEnum):
     MAP_CHANGE = "changes to another map"
     OBSTACLE = "obstacle in the protective field"
     BAD_COMMAND = "command is not a number"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MotionLimits:
-    """What the base can do and what it is allowed to do.
-
-    ``deceleration_mps2`` and ``yaw_deceleration_radps2`` are promises about the base: the distance
-    the governor keeps free is computed from them.
-    """
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-    speed_mps: Annotated[float, Gt(0), Le(5)] = 1.0
-    yaw_rate_radps: Annotated[float, Gt(0), Le(6)] = 1.0
-    acceleration_mps2: Annotated[float, Gt(0), Le(10)] = 0.8
-    deceleration_mps2: Annotated[float, Gt(0), Le(10)] = 1.0
-    yaw_acceleration_radps2: Annotated[float, Gt(0), Le(20)] = 1.5
-    yaw_deceleration_radps2: Annotated[float, Gt(0), Le(20)] = 2.0
-    margin_m: Annotated[float, Gt(0), Le(1)] = 0.08
-    base_latency_s: Annotated[float, Gt(0), Le(1)] = 0.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,108 +73,157 @@ class Governor:
     def __init__(self, limits: MotionLimits, footprint: NDArray[np.float64]) -> None:
         self._limits = limits
         self._footprint = footprint
-        self._forward_mps = 0.0
-        self._yaw_rate_radps = 0.0
+        self._radius_m = circumscribed_radius_m(footprint)
+        speeds = (limits.speed_mps, limits.speed_mps, limits.yaw_rate_radps)
+        self._fastest = np.array(speeds)
+        self._acceleration = np.array(
+            (limits.acceleration_mps2, limits.acceleration_mps2, limits.yaw_acceleration_radps2)
+        )
+        self._deceleration = np.array(
+            (limits.deceleration_mps2, limits.deceleration_mps2, limits.yaw_deceleration_radps2)
+        )
+        self._command = np.zeros(3)
         self._seen_ns: int | None = None
         self._points_m = np.empty((0, 2))
+        self._moving = np.empty((0, 5))
+        self._poses = np.empty((MOST_POSES, 4))
 
-    def see(self, points_m: NDArray[np.float64], stamp_ns: int) -> None:
+    @property
+    def command(self) -> Twist:
+        """The last command that has passed."""
+        return Twist(*(float(value) for value in self._command))
+
+    def see(
+        self,
+        points_m: NDArray[np.float64],
+        stamp_ns: int,
+        moving: NDArray[np.float64] = NOTHING_MOVES,
+    ) -> None:
         """Take what the lidars saw as the only knowledge of free space.
 
         Args:
-            points_m: Shape ``(points, 2)``, all that they saw, in the base frame.
+            points_m: Shape ``(points, 2)``, all that stands in the way, and all that has not been
+                seen, in the base frame.
             stamp_ns: When the oldest of it was measured.
+            moving: Shape ``(objects, 5)``: x, y, vx, vy and radius of what moves, in the base frame
+                but by velocities over ground. It can only slow the robot.
         """
         self._points_m = points_m
         self._seen_ns = stamp_ns
+        self._moving = moving
 
     def stop(self, now_ns: int, reason: StopReason | None, culprit: str = "") -> Verdict:
         """Command standstill, which is always admissible."""
-        self._forward_mps = self._yaw_rate_radps = 0.0
+        self._command = np.zeros(3)
         command = VelocityCommand(0.0, 0.0, now_ns + COMMAND_LIFETIME_NS)
         return Verdict(command, reason, False, culprit)
 
-    def govern(
-        self, forward_mps: float, yaw_rate_radps: float, period_s: float, now_ns: int
-    ) -> Verdict:
+    def govern(self, wanted: Twist, present: Twist, period_s: float, now_ns: int) -> Verdict:
         """Pass, slow or refuse a proposed twist.
 
         Args:
-            forward_mps: Proposed speed.
-            yaw_rate_radps: Proposed turn rate.
-            period_s: Time since the last verdict, over which speeds may have changed.
+            wanted: Proposed twist.
+            present: Of the base, measured.
+            period_s: Time since the last verdict, over which speeds may have changed, and until the
+                next one.
             now_ns: Monotonic time.
         """
-        if not (math.isfinite(forward_mps) and math.isfinite(yaw_rate_radps)):
+        proposal = _array(wanted)
+        if not (np.isfinite(proposal).all() and np.isfinite(_array(present)).all()):
             return self.stop(now_ns, StopReason.BAD_COMMAND)
         if self._seen_ns is None:
             return self.stop(now_ns, StopReason.NO_SCAN)
-        forward_mps, yaw_rate_radps = self._within_limits(forward_mps, yaw_rate_radps, period_s)
-        age_s = (now_ns - self._seen_ns) * 1e-9
-        share = self._stoppable_share(forward_mps, yaw_rate_radps, age_s)
-        if share < LEAST_SHARE:
+        proposal /= max(1.0, float((np.abs(proposal) / self._fastest).max()))
+        passed, share = self._admissible(proposal, _array(present), period_s, now_ns)
+        if passed is None or (share < 1.0 and not _moves(passed) and _moves(proposal)):
             return self.stop(now_ns, StopReason.OBSTACLE)
-        self._forward_mps = forward_mps * share
-        self._yaw_rate_radps = yaw_rate_radps * share
-        command = VelocityCommand(
-            self._forward_mps, self._yaw_rate_radps, now_ns + COMMAND_LIFETIME_NS
-        )
+        self._command = passed
+        forward, lateral, turn = (float(value) for value in passed)
+        command = VelocityCommand(forward, turn, now_ns + COMMAND_LIFETIME_NS, lateral)
         return Verdict(command, None, share < 1.0)
 
-    def _within_limits(
-        self, forward_mps: float, yaw_rate_radps: float, period_s: float
-    ) -> tuple[float, float]:
-        """Clip to the speed limits, keeping curvature, then to the slew limits."""
-        limits = self._limits
-        excess = max(
-            abs(forward_mps) / limits.speed_mps, abs(yaw_rate_radps) / limits.yaw_rate_radps, 1.0
-        )
-        return (
-            _slew(
-                self._forward_mps,
-                forward_mps / excess,
-                limits.acceleration_mps2 * period_s,
-                limits.deceleration_mps2 * period_s,
-            ),
-            _slew(
-                self._yaw_rate_radps,
-                yaw_rate_radps / excess,
-                limits.yaw_acceleration_radps2 * period_s,
-                limits.yaw_deceleration_radps2 * period_s,
-            ),
-        )
+    def _admissible(
+        self,
+        proposal: NDArray[np.float64],
+        present: NDArray[np.float64],
+        period_s: float,
+        now_ns: int,
+    ) -> tuple[NDArray[np.float64] | None, float]:
+        """Return the largest share of a proposal from which the robot can still stop, and the share.
 
-    def _stoppable_share(self, forward_mps: float, yaw_rate_radps: float, age_s: float) -> float:
-        """Return the largest share in [0, 1] of a twist from which the robot can still stop.
-
-        Scaling the twist by f covers f·t_react + f²·t_brake/2 of the time for which the full twist
-        is free; the positive root of that quadratic is the share.
+        Halving keeps it monotone: a point more can only turn a pass into a refusal, and after a
+        refusal only smaller shares are tried.
         """
-        limits = self._limits
-        brake_s = max(
-            abs(forward_mps) / limits.deceleration_mps2,
-            abs(yaw_rate_radps) / limits.yaw_deceleration_radps2,
-        )
-        if brake_s == 0.0:
-            return 1.0
-        react_s = age_s + limits.base_latency_s
-        free_s = float(
-            free_time_s(
-                self._points_m,
-                self._footprint,
-                limits.margin_m,
-                forward_mps,
-                yaw_rate_radps,
-                react_s + brake_s / 2,
-                SWEEP_STEP_M,
+        times_s = (self._limits.base_latency_s, max(period_s, LEAST_HOLD_S))
+        near_m = self._near(present, proposal, sum(times_s))
+        age_s = (now_ns - (self._seen_ns or now_ns)) * 1e-9
+        # What will run into a robot that brakes must not keep it from getting away.
+        moving = self._moving
+        if len(moving) and not self._is_clear(
+            np.zeros(3), present, times_s, near_m[:0], moving, age_s
+        ):
+            moving = NOTHING_MOVES
+
+        def passes(command: NDArray[np.float64]) -> bool:
+            return self._is_clear(command, present, times_s, near_m, moving, age_s)
+
+        full = self._slewed(proposal, period_s)
+        if passes(full):
+            return full, 1.0
+        low, high = 0.0, 1.0
+        for _ in range(HALVINGS):
+            middle = 0.5 * (low + high)
+            if passes(self._slewed(middle * proposal, period_s)):
+                low = middle
+            else:
+                high = middle
+        slowest = self._slewed(low * proposal, period_s)
+        return (slowest, low) if low > 0.0 or passes(slowest) else (None, 0.0)
+
+    def _slewed(self, wanted: NDArray[np.float64], period_s: float) -> NDArray[np.float64]:
+        """Return the last command moved towards another as far as the base can follow."""
+        change = wanted - self._command
+        slowing = (np.abs(wanted) < np.abs(self._command)) | (wanted * self._command < 0.0)
+        most = period_s * np.where(slowing, self._deceleration, self._acceleration)
+        return self._command + np.clip(change, -most, most)
+
+    def _near(
+        self, present: NDArray[np.float64], proposal: NDArray[np.float64], hold_s: float
+    ) -> NDArray[np.float64]:
+        speed = max(math.hypot(present[0], present[1]), math.hypot(proposal[0], proposal[1]),
+                    math.hypot(self._command[0], self._command[1]))
+        braking_m = speed * hold_s + speed * speed / (2.0 * self._limits.deceleration_mps2)
+        reach_m = self._radius_m + self._limits.margin_m + braking_m + SWEEP_STEP_M
+        away = np.hypot(self._points_m[:, 0], self._points_m[:, 1])
+        return self._points_m[away < reach_m]
+
+    def _is_clear(
+        self,
+        command: NDArray[np.float64],
+        present: NDArray[np.float64],
+        times_s: tuple[float, float],
+        points_m: NDArray[np.float64],
+        moving: NDArray[np.float64],
+        age_s: float,
+    ) -> bool:
+        """Whether nothing is met, however the base brakes: on the arc, or each axis for itself."""
+        for together in (False, True):
+            count = stopping_poses(
+                present, self._command, command, *times_s, self._acceleration, self._deceleration,
+                together, self._radius_m, SWEEP_STEP_M, self._poses,
             )
-        )
-        root = math.sqrt(react_s * react_s + 2.0 * brake_s * free_s) - react_s
-        return min(1.0, root / brake_s) if free_s < react_s + brake_s / 2 else 1.0
+            slack = least_slack_m(
+                self._poses[:count], self._footprint, self._radius_m, self._limits.margin_m,
+                points_m, moving, age_s,
+            )
+            if slack < 0.0:
+                return False
+        return True
 
 
-def _slew(current: float, target: float, up: float, down: float) -> float:
-    """Return ``current`` moved towards ``target`` by at most ``up``, or ``down`` when slowing."""
-    slowing = abs(target) < abs(current) or target * current < 0.0
-    step = down if slowing else up
-    return current + min(step, max(-step, target - current))
+def _array(twist: Twist) -> NDArray[np.float64]:
+    return np.array((twist.forward_mps, twist.lateral_mps, twist.yaw_rate_radps))
+
+
+def _moves(twist: NDArray[np.float64]) -> bool:
+    return bool(np.abs(twist).max() > CREEP)

@@ -12,9 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.avoidance.footprint import circumscribed_radius_m
+from agent.avoidance.local_grid import LocalGrid
+from agent.avoidance.tracks import ObjectTracker, TrackParams
 from agent.geometry.points import moved
 from agent.geometry.pose import Pose2
 from agent.kernels.clearance import scan_points_m
+from agent.kernels.stopping import smooth_ranges
 from drivers.measurement import Scan
 
 
@@ -101,3 +105,113 @@ class Surroundings:
                 for view in self._views.values()
             ]
         )
+
+
+NOISE_MOST_M = 0.05
+QUIET_M = 0.004  # a lidar that is no noisier needs no smoothing
+SMOOTH_HALF_M = 0.06
+
+
+class Sight:
+    """All that is known of what stands and moves around the robot, from scans and odometry alone."""
+
+    def __init__(
+        self,
+        mounts: Mapping[str, LidarMount],
+        grid: LocalGrid,
+        footprint: NDArray[np.float64],
+        tracks: TrackParams,
+    ) -> None:
+        self._mounts = mounts
+        self._grid = grid
+        self._radius_m = circumscribed_radius_m(footprint)
+        self._trackers = {name: ObjectTracker(tracks) for name in mounts}
+        self._stamps_ns: dict[str, int] = {}
+        self._returns: dict[str, tuple[Pose2, NDArray[np.float64]]] = {}
+        self.newest_ms = 0
+
+    def reset(self) -> None:
+        """Forget everything."""
+        for tracker in self._trackers.values():
+            tracker.reset()
+        self._stamps_ns.clear()
+        self._returns.clear()
+
+    @property
+    def oldest_ns(self) -> int | None:
+        """When the oldest of the lidars' newest scans was taken, ``None`` until each gave one."""
+        if len(self._stamps_ns) < len(self._mounts):
+            return None
+        return min(self._stamps_ns.values())
+
+    def see(self, lidar: str, scan: Scan, odom_from_base: Pose2) -> None:
+        """Take a scan; one that was seen before is left out.
+
+        Args:
+            lidar: Which lidar.
+            scan: What it saw.
+            odom_from_base: Where the base was.
+        """
+        if scan.stamp_ns <= self._stamps_ns.get(lidar, scan.stamp_ns - 1):
+            return
+        self._stamps_ns[lidar] = scan.stamp_ns
+        mount = self._mounts[lidar]
+        seen = mount.unmasked(scan)
+        ranges_m = _smoothed(seen)
+        back = np.isfinite(ranges_m)
+        reach_m = np.where(back, ranges_m, self._grid.free_reach_m).astype(np.float64)
+        eye = mount.base_from_lidar
+        bearings = seen.angles_rad.astype(np.float64) + eye.yaw_rad
+        ends_m = np.column_stack(
+            (eye.x_m + reach_m * np.cos(bearings), eye.y_m + reach_m * np.sin(bearings))
+        )
+        hits = back.copy()
+        self.newest_ms = scan.stamp_ns // 1_000_000
+        self._grid.follow(odom_from_base)
+        self._grid.see(odom_from_base, (eye.x_m, eye.y_m), ends_m, hits, self.newest_ms)
+        self._grid.mark_free(odom_from_base.x_m, odom_from_base.y_m, 0.5 * self._radius_m, self.newest_ms)
+        points_m = ends_m[back]
+        self._returns[lidar] = (odom_from_base, points_m)
+        self._trackers[lidar].update(
+            odom_from_base, points_m, scan.stamp_ns, rays=np.flatnonzero(back),
+            ray_count=len(back), origin_m=(eye.x_m, eye.y_m),
+        )
+
+    def moving(self, now_ns: int) -> NDArray[np.float64]:
+        """Return what moves: x, y, vx, vy, radius and deviation, in the odometry frame."""
+        return np.concatenate([tracker.predict(now_ns) for tracker in self._trackers.values()])
+
+    def dangers(
+        self, odom_from_base: Pose2, now_ns: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return what stands in the way or has not been seen, and what moves, in the base frame."""
+        base_from_odom = odom_from_base.inverse()
+        parts = [moved(base_from_odom @ pose, points) for pose, points in self._returns.values()]
+        doubtful = self._grid.doubtful_near(odom_from_base.x_m, odom_from_base.y_m, 1.5, self.newest_ms)
+        parts.append(moved(base_from_odom, doubtful))
+        moving = self.moving(now_ns)
+        turned = np.empty((len(moving), 5))
+        cos, sin = math.cos(base_from_odom.yaw_rad), math.sin(base_from_odom.yaw_rad)
+        turned[:, :2] = moved(base_from_odom, moving[:, :2])
+        turned[:, 2] = cos * moving[:, 2] - sin * moving[:, 3]
+        turned[:, 3] = sin * moving[:, 2] + cos * moving[:, 3]
+        turned[:, 4] = moving[:, 4]
+        return np.concatenate(parts), turned
+
+
+def _smoothed(scan: Scan) -> NDArray[np.float32]:
+    """Return the ranges, averaged along surfaces as far as the lidar's noise asks for it."""
+    ranges_m = scan.ranges_m
+    if len(ranges_m) < 8:
+        return ranges_m
+    bend = np.abs(ranges_m[:-2] - 2.0 * ranges_m[1:-1] + ranges_m[2:])
+    bend = bend[np.isfinite(bend)]
+    if not len(bend):
+        return ranges_m
+    # Of three independent errors with weights 1, -2, 1, by the median, which edges do not move.
+    noise_m = float(np.median(bend)) / (0.6745 * math.sqrt(6.0))
+    if noise_m < QUIET_M:
+        return ranges_m
+    smooth_m = np.empty_like(ranges_m)
+    smooth_ranges(scan.angles_rad, ranges_m, SMOOTH_HALF_M, min(noise_m, NOISE_MOST_M), smooth_m)
+    return smooth_m

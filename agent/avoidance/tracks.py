@@ -27,8 +27,10 @@ BORN_HITS = 3  # scans until a track may go unseen
 GONE_SCANS = 3  # scans that see through a track end it
 STILL_UNSEEN_S = 0.4  # what stands and is not seen needs no memory
 VOTES_MOST = 4  # scans of another shape until a track changes to it
+USUAL_SIZE_M, USUAL_SIZE_SIGMA_M = 0.35, 0.25  # of bodies, before more of one is seen
 HALF_DEPTH_M = 0.25  # of a long body of which only one face is seen
 MOST_DISCS = 8  # of one long body
+REACH_MARGIN_M = 0.5  # beyond the reach, until a track that leaves it is dropped
 LOST_SIGMA_M = 1.5  # a position known no better tells nothing
 
 X, Y, VX, VY, RADIUS, SIGMA = range(6)
@@ -40,6 +42,7 @@ _TRACK = np.dtype(
         ("covariance", np.float64, (tracking.STATES, tracking.STATES)),
         ("votes", np.int64),
         ("box", np.float64, (5,)),
+        ("born_ns", np.int64),
         ("seen_ns", np.int64),
         ("hits", np.int64),
         ("gone", np.int64),
@@ -75,7 +78,7 @@ class TrackParams:
 
     range_sigma_m: Annotated[float, Gt(0), Le(0.2)] = 0.01
     break_angle_rad: Annotated[float, Gt(0), Le(1)] = 0.2
-    cut_depth_m: Annotated[float, Gt(0), Le(1)] = 0.1
+    cut_depth_m: Annotated[float, Gt(0), Le(1)] = 0.05
     reach_m: Annotated[float, Gt(0), Le(50)] = 8.0
     longest_m: Annotated[float, Gt(0), Le(20)] = 4.0
     largest_radius_m: Annotated[float, Gt(0), Le(5)] = 1.0
@@ -238,9 +241,9 @@ class ObjectTracker:
             points_m, ranges_m, origin_m, pieces, ends, spacing_rad, params.range_sigma_m, bounds_m
         )
         measured = np.empty((len(kept), 2, 3))
-        measured[:, 0, :2] = boxes[:, :2]
-        measured[:, 0, 2] = 0.5 * boxes[:, segments.LENGTH]
-        measured[:, 1] = discs
+        measured[:, segments.BOX, :2] = boxes[:, :2]
+        measured[:, segments.BOX, 2] = 0.5 * boxes[:, segments.LENGTH]
+        measured[:, segments.DISC] = discs
         return points_m, rays, _Bodies(pieces[kept], measured, spreads, boxes, is_round)
 
     def _pair(self, bodies: _Bodies, step_s: float, stamp_ns: int) -> NDArray[np.int64]:
@@ -332,13 +335,19 @@ class ObjectTracker:
         )
         tracks["gone"] += ~seen & (through > 0)
         unseen_s = (view.stamp_ns - tracks["seen_ns"]) * 1e-9
-        patience_s = np.where(tracks["moving"], params.coast_s, STILL_UNSEEN_S)
+        # What was seen for a moment only is not remembered for longer than that.
+        known_s = (tracks["seen_ns"] - tracks["born_ns"]) * 1e-9
+        patience_s = np.where(
+            tracks["moving"], np.minimum(known_s, params.coast_s), STILL_UNSEEN_S
+        )
+        away_m = np.hypot(*(centres_m - view.origin_m).T)
         variance = 0.5 * (tracks["covariance"][:, 0, 0] + tracks["covariance"][:, 1, 1])
         kept = seen | (
             (tracks["hits"] >= BORN_HITS)
             & (tracks["gone"] < GONE_SCANS)
             & (unseen_s <= patience_s)
             & (variance < LOST_SIGMA_M**2)
+            & (away_m < params.reach_m + REACH_MARGIN_M)
         )
         if not kept.all():
             self._tracks = tracks[kept]
@@ -355,13 +364,16 @@ class ObjectTracker:
         kind = bodies.is_round[fresh].astype(np.intp)
         place = np.array([tracking.X, tracking.Y, tracking.SIZE])
         born["number"] = self._next_number + np.arange(len(fresh))
-        born["state"][:, place] = bodies.measured[fresh, kind]
-        born["covariance"][:, place[:, np.newaxis], place] = bodies.spreads[fresh, kind]
+        measured, spreads = _with_usual_size(
+            bodies.measured[fresh, kind], bodies.spreads[fresh, kind]
+        )
+        born["state"][:, place] = measured
+        born["covariance"][:, place[:, np.newaxis], place] = spreads
         for axis in (tracking.VX, tracking.VY):
             born["covariance"][:, axis, axis] = (params.fastest_mps / 2.0) ** 2
         born["votes"] = np.where(kind, 1, -2)
         born["box"] = bodies.boxes[fresh]
-        born["seen_ns"] = view.stamp_ns
+        born["born_ns"] = born["seen_ns"] = view.stamp_ns
         born["hits"] = 1
         for number, (first, last) in zip(born["number"], bodies.pieces[fresh], strict=True):
             view.labels[first:last] = number
@@ -393,6 +405,20 @@ def _squared_distance(
     x, y = vectors[:, 0], vectors[:, 1]
     squares: NDArray[np.float64] = (d * x * x - 2.0 * b * x * y + a * y * y) / (a * d - b * b)
     return squares
+
+
+def _with_usual_size(
+    measured: NDArray[np.float64], spreads: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return x, y, size and covariance of bodies, given what size bodies usually have.
+
+    It says nothing new of a body that is seen whole, and lets one that is seen in part be paired.
+    """
+    gain = spreads[:, :, 2] / (spreads[:, 2, 2] + USUAL_SIZE_SIGMA_M**2)[:, np.newaxis]
+    return (
+        measured + gain * (USUAL_SIZE_M - measured[:, 2])[:, np.newaxis],
+        spreads - gain[:, :, np.newaxis] * spreads[:, np.newaxis, 2, :],
+    )
 
 
 def _discs_of_box(row: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.float64]:

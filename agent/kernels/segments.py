@@ -16,11 +16,16 @@ GAP_RAYS = 2  # more rays without a return between two points part them
 OPEN_SPACINGS = 3.0  # a wider step to the neighbour is the edge of the field of view
 CIRCLE_STEPS = 4  # of Gauss-Newton, from an algebraic fit
 ROOT_STEPS = 8
+NOISE_PULL, MISFIT_PULL = 3.0, 5.0  # on a centre, by noise and by what is no circle
+PART_DOUBT = 4.0  # on the variance of what is partly hidden: it errs alike in every scan
 LEAST_RADIUS_M = 0.03
 FREE_ENDS_SIGMA_M = 0.05  # of a radius told from the outline: real things are not round
-GUESS_M, GUESS_SIGMA_M = 0.3, 0.5  # of the radius of what is partly hidden
+GUESS_M = 0.3  # of the radius of what is partly hidden
+GUESS_SIGMA_M = 0.15  # of a surface that fits no circle
+UNKNOWN_SIGMA_M = 2.0  # of that guess: one scan of a short arc tells the surface, not the radius
 SPECK_M = 0.3  # a smaller piece shows too little of its shape: it counts as round
 
+BOX, DISC = 0, 1  # the two descriptions of a piece
 CENTRE_X, CENTRE_Y, RADIUS = 0, 1, 2
 FACE_X, FACE_Y, YAW, LENGTH, DEPTH = 0, 1, 2, 3, 4
 
@@ -427,7 +432,7 @@ def describe(
     Returns:
         Of the ``k`` pieces that may be bodies: their numbers, int64, shape ``(k,)``; discs, shape
         ``(k, 3)``: centre and radius; boxes, shape ``(k, 5)``: see :func:`fit_corner`; covariances
-        of x, y and radius of the disc, and of x, y and half the length of the box, shape
+        of x, y and half the length of the box, and of x, y and radius of the disc, shape
         ``(k, 2, 3, 3)``; whether it looks like the disc, shape ``(k,)``.
     """
     reach_m, longest_m, largest_m = bounds_m
@@ -451,7 +456,7 @@ def describe(
             continue
         cloud = points_m[first:last]
         whole = ends[k, 0] and ends[k, 1]
-        expected_m, sigma_m = GUESS_M, GUESS_SIGMA_M
+        expected_m, sigma_m = GUESS_M, UNKNOWN_SIGMA_M
         if whole:
             sine = min(0.9, math.sin(0.5 * (_span_rad(cloud, origin_m) + spacing_rad)))
             expected_m = ranges_m[nearest] * sine / (1.0 - sine)
@@ -460,23 +465,22 @@ def describe(
         algebraic_circle(cloud, discs[count])
         if not _is_behind(discs[count], points_m[middle], origin_m, largest_m):
             discs[count, RADIUS] = expected_m
-            _guess(discs[count], points_m[middle], origin_m, sigma_m, covariances[count, 0])
+            _guess(discs[count], points_m[middle], origin_m, sigma_m, covariances[count, DISC])
         arc_rms_m = fit_circle(
-            cloud, discs[count], expected_m, sigma_m, range_sigma_m, covariances[count, 0]
+            cloud, discs[count], expected_m, sigma_m, range_sigma_m, covariances[count, DISC]
         )
         is_disc = _is_behind(discs[count], points_m[middle], origin_m, largest_m)
         if not is_disc:
-            _guess(discs[count], points_m[middle], origin_m, sigma_m, covariances[count, 0])
-        # Noise across a small circle pulls its centre: second order of the fit.
-        pull_m = 3.0 * arc_rms_m * arc_rms_m / discs[count, RADIUS]
-        covariances[count, 0, CENTRE_X, CENTRE_X] += pull_m * pull_m
-        covariances[count, 0, CENTRE_Y, CENTRE_Y] += pull_m * pull_m
+            _guess(discs[count], points_m[middle], origin_m, sigma_m, covariances[count, DISC])
         box_rms_m = fit_corner(cloud, boxes[count])
+        is_round[count] = chord_m < SPECK_M or (is_disc and arc_rms_m < box_rms_m)
+        _widen(covariances[count, DISC], discs[count, RADIUS], arc_rms_m, range_sigma_m)
+        if not whole:
+            covariances[count, DISC] *= PART_DOUBT
         _spread_of_box(
             boxes[count], box_rms_m, whole, last - first,
-            ranges_m[nearest] * spacing_rad, range_sigma_m, covariances[count, 1],
+            ranges_m[nearest] * spacing_rad, range_sigma_m, covariances[count, BOX],
         )  # fmt: skip
-        is_round[count] = chord_m < SPECK_M or (is_disc and arc_rms_m < box_rms_m)
         kept[count] = k
         count += 1
     return kept[:count], discs[:count], boxes[:count], covariances[:count], is_round[:count]
@@ -502,7 +506,22 @@ def _guess(
             # What is missing in the radius is missing on the way to the centre.
             along = (ux, uy, 1.0)
             covariance[j, k] = sigma_m * sigma_m * along[j] * along[k]
-        covariance[j, j] += 0.25 * GUESS_M * GUESS_M
+        covariance[j, j] += GUESS_SIGMA_M * GUESS_SIGMA_M
+
+
+@njit(cache=True, nogil=True)
+def _widen(
+    covariance: NDArray[np.float64], radius_m: float, rms_m: float, range_sigma_m: float
+) -> None:
+    """Add to a circle's covariance what its first order does not tell.
+
+    Noise across a small circle pulls its centre, and what misses the points by more than noise is
+    no circle, or two.
+    """
+    pull_m = NOISE_PULL * rms_m * rms_m / radius_m
+    misfit_m = MISFIT_PULL * max(0.0, rms_m - 2.0 * range_sigma_m)
+    for k in range(3):
+        covariance[k, k] += pull_m * pull_m + misfit_m * misfit_m
 
 
 @njit(cache=True, nogil=True)

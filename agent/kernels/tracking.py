@@ -17,8 +17,8 @@ NONE = -1
 BINS = 1440  # bearings of a view, 0.25° each: finer than the rays of common lidars
 OPEN_RAD = math.radians(6.0)  # without ray numbers, a wider step between returns is unknown
 SIZE_SLACK_M = 0.15  # the size that is seen changes as others come in between
-GATE = 16.0  # squared Mahalanobis distance: 0.1 % of true pairs are farther
-TURN_GATE = 16.0  # the same for a position that constant velocity does not explain
+GATE = 18.0  # squared Mahalanobis distance: 0.05 % of true pairs are farther
+TURN_GATE = 18.0  # the same for what constant velocity does not explain
 
 
 @njit(cache=True, nogil=True)
@@ -236,15 +236,7 @@ def associate(
     for t in range(tracks):
         kind = int(as_disc[t])
         for k in range(pieces):
-            dx = measured[k, kind, 0] - states[t, X]
-            dy = measured[k, kind, 1] - states[t, Y]
-            ds = measured[k, kind, 2] - states[t, SIZE]
-            p, r = covariances[t], spreads[k, kind]
-            a = p[X, X] + r[0, 0] + jump_m * jump_m
-            b = p[X, Y] + r[0, 1]
-            d = p[Y, Y] + r[1, 1] + jump_m * jump_m
-            cost = (d * dx * dx - 2.0 * b * dx * dy + a * dy * dy) / (a * d - b * b)
-            cost += ds * ds / (p[SIZE, SIZE] + r[2, 2] + SIZE_SLACK_M * SIZE_SLACK_M)
+            cost = _distance(states[t], covariances[t], measured[k, kind], spreads[k, kind], jump_m)
             if cost < GATE:
                 costs[t, k] = cost
     pairs = np.full(tracks, NONE, np.int64)
@@ -294,11 +286,10 @@ def correct(
             continue
         kind = int(as_disc[t])
         z, r, p = measured[pairs[t], kind], spreads[pairs[t], kind], covariances[t]
-        dx, dy = z[0] - states[t, X], z[1] - states[t, Y]
-        a, b, d = p[X, X] + r[0, 0], p[X, Y] + r[0, 1], p[Y, Y] + r[1, 1]
-        surprise = (d * dx * dx - 2.0 * b * dx * dy + a * dy * dy) / (a * d - b * b)
+        surprise = _distance(states[t], p, z, r, 0.0)
         if surprise > TURN_GATE and step_s > 0.0:
-            change = min(fastest_mps, math.hypot(dx, dy) / step_s) ** 2
+            way_m = math.hypot(z[0] - states[t, X], z[1] - states[t, Y])
+            change = min(fastest_mps, way_m / step_s) ** 2
             for axis in range(2):
                 p[axis, axis] += change * step_s * step_s / 4.0
                 p[axis, axis + 2] += change * step_s / 2.0
@@ -309,6 +300,36 @@ def correct(
         if speed_mps > fastest_mps:
             states[t, VX] *= fastest_mps / speed_mps
             states[t, VY] *= fastest_mps / speed_mps
+
+
+@njit(cache=True, nogil=True)
+def _distance(
+    state: NDArray[np.float64],
+    p: NDArray[np.float64],
+    measured: NDArray[np.float64],
+    spread: NDArray[np.float64],
+    jump_m: float,
+) -> float:
+    """Return the squared Mahalanobis distance between a track and what was measured.
+
+    The size is correlated with the place: of a short arc neither is known, only the surface.
+    """
+    dx, dy, ds = measured[0] - state[X], measured[1] - state[Y], measured[2] - state[SIZE]
+    a = p[X, X] + spread[0, 0] + jump_m * jump_m
+    b, c = p[X, Y] + spread[0, 1], p[X, SIZE] + spread[0, 2]
+    d = p[Y, Y] + spread[1, 1] + jump_m * jump_m
+    e = p[Y, SIZE] + spread[1, 2]
+    f = p[SIZE, SIZE] + spread[2, 2] + SIZE_SLACK_M * SIZE_SLACK_M
+    # Cholesky's decomposition, row by row.
+    l00 = math.sqrt(a)
+    l10, l20 = b / l00, c / l00
+    l11 = math.sqrt(d - l10 * l10)
+    l21 = (e - l20 * l10) / l11
+    l22 = math.sqrt(f - l20 * l20 - l21 * l21)
+    u = dx / l00
+    v = (dy - l10 * u) / l11
+    w = (ds - l20 * u - l21 * v) / l22
+    return u * u + v * v + w * w
 
 
 @njit(cache=True, nogil=True)

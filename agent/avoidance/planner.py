@@ -1,0 +1,286 @@
+"""The local planner: sampling model predictive control towards where the way leads.
+
+Every cycle the cost to go is spread over the local grid from the goal, or from the path ahead of the
+robot, through all that is not known to be blocked. A few plain plans are made from it (last cycle's
+one, pursuit of the way downhill at several speeds, backing off, standing), the cheapest is taken
+for the mean of a thousand samples, and the samples are blended (MPPI, see
+:mod:`agent.kernels.rollout`). The samples are always the same ones, drawn once and in mirrored
+pairs, so that the same input gives the same command and the mirrored one the mirrored command.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from annotated_types import Ge, Gt, Le
+from numpy.typing import NDArray
+
+from agent.avoidance.footprint import disc_cover, inscribed_radius_m
+from agent.avoidance.local_grid import LocalGrid
+from agent.avoidance.motion import MotionLimits, MotionModel, control_bounds
+from agent.geometry.pose import Pose2
+from agent.geometry.twist import Twist
+from agent.kernels.cost_to_go import descend, propagate, travel_cost
+from agent.kernels.rollout import WEIGHTS, blend, pursue, roll_out
+
+SEED = 20_260_101  # of the samples, which are drawn once
+PURSUIT_SHARES = (1.0, 0.7, 0.4)  # of the speed limit
+BUCKETS = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannerParams:
+    """Horizon, samples and what is to be avoided.
+
+    Attributes:
+        steps: Of the horizon.
+        step_s: Duration of a step.
+        samples: How many motions are tried.
+        knots: Over how many support points the noise of a sample is spread.
+        spread: Standard deviation of the samples as a share of the range of each control.
+        temperature: Cost by which a sample counts less by a factor of e.
+        margin_m: Clearance below which a plan counts as contact.
+        comfort_m: Clearance from which on nearness costs nothing.
+        moving_margin_m: Distance to keep from what moves.
+        aversion: What a metre costs more where the way is only just wide enough.
+        closed_cost: What a metre costs where the footprint does not fit.
+        to_go: Weight of the cost to go, along the plan.
+        at_end: Weight of the cost to go, at its end.
+        clearance: Weight of nearness.
+        contact: Cost of contact.
+        smoothness: Weight of changes of speed.
+        backwards: Cost of a metre backwards.
+        moving: Weight of nearness to what moves.
+        lookahead_m: Of the pursuit.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+    steps: Annotated[int, Ge(4), Le(200)] = 56
+    step_s: Annotated[float, Gt(0), Le(0.5)] = 0.05
+    samples: Annotated[int, Ge(2), Le(20_000)] = 1000
+    knots: Annotated[int, Ge(1), Le(50)] = 7
+    spread: Annotated[float, Gt(0), Le(1)] = 0.15
+    temperature: Annotated[float, Gt(0)] = 0.15
+    margin_m: Annotated[float, Ge(0), Le(1)] = 0.07
+    comfort_m: Annotated[float, Gt(0), Le(2)] = 0.20
+    moving_margin_m: Annotated[float, Gt(0), Le(3)] = 0.5
+    aversion: Annotated[float, Ge(0)] = 2.0
+    closed_cost: Annotated[float, Gt(1)] = 60.0
+    to_go: Annotated[float, Ge(0)] = 1.0
+    at_end: Annotated[float, Ge(0)] = 3.0
+    clearance: Annotated[float, Ge(0)] = 1.5
+    contact: Annotated[float, Gt(0)] = 30.0
+    smoothness: Annotated[float, Ge(0)] = 0.02
+    backwards: Annotated[float, Ge(0)] = 1.0
+    moving: Annotated[float, Ge(0)] = 20.0
+    lookahead_m: Annotated[float, Gt(0)] = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What the planner would like to do.
+
+    Attributes:
+        twist: In the first step.
+        controls: float32, shape ``(steps, 3)``, the whole plan.
+        cost: Of it.
+        to_go: Cost to go from where the robot is, in m of open way; infinite without a way.
+        collides: Whether even the best plan ends in contact.
+    """
+
+    twist: Twist
+    controls: NDArray[np.float32]
+    cost: float
+    to_go: float
+    collides: bool
+
+
+class Planner:
+    """Keeps the last plan; everything else comes in with each cycle."""
+
+    def __init__(
+        self,
+        params: PlannerParams,
+        limits: MotionLimits,
+        model: MotionModel,
+        footprint: NDArray[np.float64],
+        cells: int,
+    ) -> None:
+        self._params = p = params
+        self._limits = limits
+        self._car = model.is_car
+        self._bounds = control_bounds(limits, model)
+        self._discs = disc_cover(footprint, 0.015)
+        self._open_m = inscribed_radius_m(footprint) + p.margin_m
+        self._wide_m = float(self._discs[0, 2]) + p.comfort_m
+        self._noise = _noise(p.samples, p.steps, p.knots)
+        self._spread = p.spread * (self._bounds[:, 1] - self._bounds[:, 0])
+        self._controls = np.empty((p.samples, p.steps, 3), np.float32)
+        self._costs = np.empty(p.samples)
+        self._still = np.zeros((1, p.steps, 3), np.float32)
+        self._no_spread = np.zeros(3)
+        self._one = np.empty((1, p.steps, 3), np.float32)
+        self._one_cost = np.empty(1)
+        coarse = cells // 2
+        self._cost = np.empty((coarse, coarse), np.float32)
+        self._to_go = np.empty((coarse, coarse), np.float32)
+        self._queue = np.empty((8 * coarse * coarse, 2), np.int32)
+        self._buckets = np.empty(BUCKETS, np.int32)
+        self._way = np.empty((400, 2))
+        self._weights = np.empty(WEIGHTS)
+        self._weights[:] = (
+            p.to_go, p.at_end, p.clearance, p.contact, p.smoothness, p.backwards, p.moving
+        )
+        self._last = np.zeros((p.steps, 3), np.float32)
+
+    def reset(self) -> None:
+        """Forget the last plan."""
+        self._last[:] = 0.0
+
+    def spread_cost(self, grid: LocalGrid, targets_m: NDArray[np.float64]) -> None:
+        """Work out the cost to go over the grid.
+
+        Args:
+            grid: With its distances measured.
+            targets_m: Shape ``(targets, 3)``: x, y and cost from there on. Those outside the window
+                count where the straight way to them enters it.
+        """
+        p = self._params
+        travel_cost(
+            grid.distance_m, self._open_m, self._wide_m, p.aversion, p.closed_cost, self._cost
+        )
+        self._to_go[:] = np.inf
+        coarse_m = 2.0 * grid.resolution_m
+        origin = np.array(grid.origin_m)
+        cells = self._to_go.shape[0]
+        inside = np.floor((targets_m[:, :2] - origin) / coarse_m).astype(np.int64)
+        fits = ((inside >= 0) & (inside < cells)).all(axis=1)
+        if fits.any():
+            for (column, row), to_go in zip(inside[fits], targets_m[fits, 2], strict=True):
+                self._to_go[row, column] = min(self._to_go[row, column], to_go)
+        else:
+            # All border cells, by the straight way from there.
+            line = origin + coarse_m * (np.arange(cells)[:, None] + 0.5)
+            for target in targets_m:
+                for row, column in ((0, None), (-1, None), (None, 0), (None, -1)):
+                    xs = line[:, 0] if column is None else np.full(cells, line[column, 0])
+                    ys = line[:, 1] if row is None else np.full(cells, line[row, 1])
+                    straight = target[2] + np.hypot(xs - target[0], ys - target[1])
+                    index = (slice(None) if row is None else row, slice(None) if column is None else column)
+                    self._to_go[index] = np.minimum(self._to_go[index], straight)
+        propagate(self._cost, coarse_m, self._to_go, self._queue, self._buckets)
+
+    def plan(
+        self,
+        grid: LocalGrid,
+        odom_from_base: Pose2,
+        twist: Twist,
+        speed_mps: float,
+        moving: NDArray[np.float64],
+        shift_s: float,
+    ) -> Plan:
+        """Plan from where the robot will be when the command acts.
+
+        Args:
+            grid: With its distances measured.
+            odom_from_base: Where the robot will be.
+            twist: How fast it will be.
+            speed_mps: Speed limit.
+            moving: Shape ``(objects, 5)`` or wider: x, y, vx, vy and radius at that moment, in the
+                odometry frame.
+            shift_s: How much later that is than for the last plan.
+        """
+        p = self._params
+        state = self._state(odom_from_base, twist)
+        bounds = self._bounds.copy()
+        bounds[0, 1] = min(bounds[0, 1], max(speed_mps, 0.0))
+        bounds[0, 0] = max(bounds[0, 0], -max(speed_mps, 0.0))
+        objects = np.empty((len(moving), 6))
+        objects[:, :5] = moving[:, :5]
+        objects[:, 5] = p.moving_margin_m
+        count = descend(
+            self._to_go, grid.origin_m, 2.0 * grid.resolution_m, state[0], state[1], self._way
+        )
+        if count == 0:
+            self.reset()
+            return Plan(Twist(), self._last, math.inf, math.inf, collides=False)
+
+        def evaluate(nominal, noise, spread, controls, costs):  # type: ignore[no-untyped-def]
+            roll_out(
+                controls, nominal, noise, spread, state, self._car, bounds, p.step_s, self._discs,
+                grid.origin_m, grid.distance_m, grid.resolution_m, self._to_go,
+                2.0 * grid.resolution_m, (p.margin_m, p.comfort_m), objects, self._weights, costs,
+            )
+
+        best, best_cost = self._last, math.inf
+        for candidate in self._candidates(state, bounds, count, shift_s):
+            evaluate(candidate, self._still, self._no_spread, self._one, self._one_cost)
+            if self._one_cost[0] < best_cost:
+                best, best_cost = candidate, float(self._one_cost[0])
+        evaluate(best, self._noise, self._spread, self._controls, self._costs)
+        mean = np.empty_like(self._last)
+        blend(self._controls, self._costs, p.temperature, mean)
+        evaluate(mean, self._still, self._no_spread, self._one, self._one_cost)
+        cost = float(self._one_cost[0])
+        # A mean may fall between two ways around; the best of what was tried does not.
+        least = int(self._costs.argmin())
+        if cost > min(self._costs[least], best_cost):
+            if best_cost <= self._costs[least]:
+                mean, cost = best.copy(), best_cost
+            else:
+                mean, cost = self._controls[least].copy(), float(self._costs[least])
+        self._last = mean
+        column, row = ((state[i] - grid.origin_m[i]) / (2.0 * grid.resolution_m) for i in (0, 1))
+        to_go = float(self._to_go[int(row), int(column)])
+        return Plan(self._first(mean, state, bounds), mean, cost, to_go, cost >= p.contact)
+
+    def _candidates(self, state, bounds, count, shift_s):  # type: ignore[no-untyped-def]
+        p = self._params
+        shift = max(0, round(shift_s / p.step_s))
+        shifted = np.roll(self._last, -shift, axis=0)
+        if shift:
+            shifted[-shift:] = self._last[-1]
+        yield shifted
+        way = self._way[:count]
+        for share in PURSUIT_SHARES:
+            controls = np.empty((p.steps, 3), np.float32)
+            pursue(way, state, share * bounds[0, 1], p.lookahead_m, self._car, bounds, p.step_s, controls)
+            yield controls
+        yield np.zeros((p.steps, 3), np.float32)
+        if bounds[0, 0] < 0.0:
+            for turn in (0.0, 0.5, -0.5):
+                controls = np.zeros((p.steps, 3), np.float32)
+                controls[:, 0] = 0.6 * bounds[0, 0]
+                controls[:, 2] = turn * bounds[2, 1]
+                yield controls
+
+    def _state(self, pose: Pose2, twist: Twist) -> NDArray[np.float64]:
+        turn = twist.yaw_rate_radps
+        if self._car:
+            forward = twist.forward_mps
+            turn = turn / forward if abs(forward) > 0.05 else float(self._last[0, 2])
+        return np.array([pose.x_m, pose.y_m, pose.yaw_rad, twist.forward_mps, twist.lateral_mps, turn])
+
+    def _first(self, controls, state, bounds) -> Twist:  # type: ignore[no-untyped-def]
+        forward, lateral, turn = (float(v) for v in controls[0])
+        return Twist(forward, lateral, turn * forward if self._car else turn)
+
+
+def _noise(samples: int, steps: int, knots: int) -> NDArray[np.float32]:
+    """Draw samples of unit variance, linear between knots, each with its mirror image.
+
+    Returns:
+        float32, shape ``(samples, steps, 3)``; mirrored are the speed to the left and the turn.
+    """
+    rng = np.random.default_rng(SEED)
+    half = (samples + 1) // 2
+    values = rng.standard_normal((half, knots + 1, 3))
+    at = np.linspace(0.0, knots, steps)
+    low = np.minimum(at.astype(int), knots - 1)
+    part = (at - low)[None, :, None]
+    drawn = (1.0 - part) * values[:, low] + part * values[:, low + 1]
+    mirrored = drawn * np.array([1.0, -1.0, -1.0])
+    paired = np.stack((drawn, mirrored), axis=1).reshape(2 * half, steps, 3)
+    noise: NDArray[np.float32] = np.ascontiguousarray(paired[:samples], np.float32)
+    return noise

@@ -1,0 +1,187 @@
+"""How long it takes to get from every cell to where the robot shall go.
+
+Dijkstra's algorithm ("A Note on Two Problems in Connexion with Graphs", 1959) over eight
+neighbours, with the bucket queue of Dial ("Algorithm 360: Shortest-Path Forest with Topological
+Ordering", CACM 12, 1969): the buckets are narrower than the cheapest step, so that a cell that is
+taken out of one is settled.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+@njit(cache=True, nogil=True)
+def travel_cost(
+    distance_m: NDArray[np.float32],
+    closed_m: float,
+    wide_m: float,
+    aversion: float,
+    closed_cost: float,
+    cost: NDArray[np.float32],
+) -> None:
+    """Write what a metre costs in each coarse cell, by the widest place in it.
+
+    Args:
+        distance_m: float32, shape ``(2 * rows, 2 * columns)``, clearance of fine cells.
+        closed_m: Clearance below which the footprint does not fit.
+        wide_m: Clearance from which on a metre costs one.
+        aversion: What a metre costs more where it is only just open.
+        closed_cost: What a metre costs where it does not; finite, so that there is a cost to go
+            everywhere, and the way out of a closed place leads over its nearest edge.
+        cost: float32 output, shape ``(rows, columns)``.
+    """
+    rows, columns = cost.shape
+    for row in range(rows):
+        for column in range(columns):
+            clearance = max(
+                max(distance_m[2 * row, 2 * column], distance_m[2 * row, 2 * column + 1]),
+                max(distance_m[2 * row + 1, 2 * column], distance_m[2 * row + 1, 2 * column + 1]),
+            )
+            if clearance < closed_m:
+                cost[row, column] = closed_cost
+            elif clearance >= wide_m:
+                cost[row, column] = 1.0
+            else:
+                narrow = (wide_m - clearance) / (wide_m - closed_m)
+                cost[row, column] = 1.0 + aversion * narrow * narrow
+
+
+@njit(cache=True, nogil=True)
+def propagate(
+    cost: NDArray[np.float32],
+    resolution_m: float,
+    to_go: NDArray[np.float32],
+    next_in_bucket: NDArray[np.int32],
+    bucket: NDArray[np.int32],
+) -> None:
+    """Spread the cost to go from the cells that have one to all that can be reached.
+
+    Args:
+        cost: float32, shape ``(rows, columns)``, of a metre; at least 1.
+        resolution_m: Side of a cell.
+        to_go: float32, shape ``(rows, columns)``; on entry finite at the sources and infinite
+            elsewhere, on return the least cost to a source.
+        next_in_bucket: int32 workspace, shape ``(8 * rows * columns, 2)``.
+        bucket: int32 workspace, shape ``(buckets,)``; the buckets are used in a ring, so together
+            they must be wider than the dearest step.
+    """
+    rows, columns = cost.shape
+    # A cell may wait in several buckets; all but the first time it is taken out it is stale.
+    width = 0.9 * resolution_m
+    ring = bucket.shape[0]
+    bucket[:] = -1
+    free = 0
+    lowest, waiting = np.inf, 0
+    for row in range(rows):
+        for column in range(columns):
+            if to_go[row, column] < np.inf:
+                lowest = min(lowest, float(to_go[row, column]))
+    if lowest == np.inf:
+        return
+    # Sources may be dearer than the ring is wide: they enter when their turn comes.
+    sources = np.empty(rows * columns, np.int64)
+    keys = np.empty(rows * columns, np.float32)
+    count = 0
+    for row in range(rows):
+        for column in range(columns):
+            if to_go[row, column] < np.inf:
+                sources[count] = row * columns + column
+                keys[count] = to_go[row, column]
+                count += 1
+    order = np.argsort(keys[:count], kind="mergesort")
+    upcoming = 0
+    level = int(lowest / width)
+    while waiting > 0 or upcoming < count:
+        if waiting == 0:
+            level = max(level, int(keys[order[upcoming]] / width))
+        while upcoming < count and int(keys[order[upcoming]] / width) <= level:
+            slot = level % ring
+            next_in_bucket[free, 0] = sources[order[upcoming]]
+            next_in_bucket[free, 1] = bucket[slot]
+            bucket[slot] = free
+            free += 1
+            waiting += 1
+            upcoming += 1
+        slot = level % ring
+        while bucket[slot] >= 0:
+            entry = bucket[slot]
+            bucket[slot] = next_in_bucket[entry, 1]
+            waiting -= 1
+            cell = next_in_bucket[entry, 0]
+            row, column = cell // columns, cell % columns
+            here = float(to_go[row, column])
+            if int(here / width) != level:
+                continue
+            for d_row in range(-1, 2):
+                for d_column in range(-1, 2):
+                    to_row, to_column = row + d_row, column + d_column
+                    if not (0 <= to_row < rows and 0 <= to_column < columns):
+                        continue
+                    if d_row == 0 and d_column == 0:
+                        continue
+                    step = resolution_m * (1.41421356 if d_row != 0 and d_column != 0 else 1.0)
+                    # A metre costs what it does half here, half there.
+                    price = 0.5 * (float(cost[row, column]) + float(cost[to_row, to_column]))
+                    there = np.float32(here + step * price)
+                    if there < to_go[to_row, to_column]:
+                        to_go[to_row, to_column] = there
+                        if free < next_in_bucket.shape[0]:
+                            slot_there = int(float(there) / width) % ring
+                            next_in_bucket[free, 0] = to_row * columns + to_column
+                            next_in_bucket[free, 1] = bucket[slot_there]
+                            bucket[slot_there] = free
+                            free += 1
+                            waiting += 1
+        level += 1
+
+
+@njit(cache=True, nogil=True)
+def descend(
+    to_go: NDArray[np.float32],
+    origin_m: tuple[float, float],
+    resolution_m: float,
+    x_m: float,
+    y_m: float,
+    way_m: NDArray[np.float64],
+) -> int:
+    """Walk from a place to where the cost to go is least, cell by cell.
+
+    Args:
+        to_go: float32, shape ``(rows, columns)``.
+        origin_m: Lower left corner of the grid.
+        resolution_m: Side of a cell.
+        x_m: Where to start.
+        y_m: Where to start.
+        way_m: float64 output, shape ``(most, 2)``, centres of the cells that are passed.
+
+    Returns:
+        How many these are; 0 where no way leads on.
+    """
+    rows, columns = to_go.shape
+    row = int(math.floor((y_m - origin_m[1]) / resolution_m))
+    column = int(math.floor((x_m - origin_m[0]) / resolution_m))
+    if not (0 <= row < rows and 0 <= column < columns):
+        return 0
+    count = 0
+    while count < way_m.shape[0]:
+        way_m[count, 0] = origin_m[0] + (column + 0.5) * resolution_m
+        way_m[count, 1] = origin_m[1] + (row + 0.5) * resolution_m
+        count += 1
+        here = float(to_go[row, column])
+        steepest, to_row, to_column = 0.0, row, column
+        for d_row in range(-1, 2):
+            for d_column in range(-1, 2):
+                next_row, next_column = row + d_row, column + d_column
+                if not (0 <= next_row < rows and 0 <= next_column < columns):
+                    continue
+                far = 1.41421356 if d_row != 0 and d_column != 0 else 1.0
+                fall = (here - float(to_go[next_row, next_column])) / far
+                if fall > steepest:
+                    steepest, to_row, to_column = fall, next_row, next_column
+        if to_row == row and to_column == column:
+            break
+        row, column = to_row, to_column
+    return count

@@ -1,0 +1,216 @@
+"""Where a robot is until it has come to rest, and what it would touch on the way."""
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from agent.kernels.clearance import signed_distance_m
+
+
+@njit(cache=True, nogil=True)
+def stopping_poses(
+    present: NDArray[np.float64],
+    pending: NDArray[np.float64],
+    command: NDArray[np.float64],
+    react_s: float,
+    hold_s: float,
+    acceleration: NDArray[np.float64],
+    deceleration: NDArray[np.float64],
+    together: bool,
+    radius_m: float,
+    step_m: float,
+    poses: NDArray[np.float64],
+) -> int:
+    """Write the poses of a robot that takes a command, holds it and then brakes to rest.
+
+    For the time to react the robot does what it was told before. Then each axis goes over to the
+    command as fast as it can, and after the time to hold it brakes: either each axis as hard as it can, or
+    all together so that the arc is kept. Steps are so short that no point of the footprint moves
+    farther than ``step_m`` in one.
+
+    Args:
+        present: float64, shape ``(3,)``: forward, left (m/s) and yaw rate (rad/s) now.
+        pending: float64, shape ``(3,)``, the same of the command before, still to take effect.
+        command: float64, shape ``(3,)``, the same of the command.
+        react_s: Time until the command acts.
+        hold_s: Time for which it acts before braking begins.
+        acceleration: float64, shape ``(3,)``, of each axis.
+        deceleration: float64, shape ``(3,)``, of each axis.
+        together: Whether braking keeps the arc.
+        radius_m: Of the circle about the base that holds the footprint.
+        step_m: Largest way of a point of the footprint in a step.
+        poses: float64 output, shape ``(most, 4)``: x, y, yaw from the present pose, and the time.
+
+    Returns:
+        How many poses there are, the present one not among them.
+    """
+    twist = present.copy()
+    x, y, yaw, t_s = 0.0, 0.0, 0.0, 0.0
+    brake = 0.0
+    share, fastest = 1.0, np.zeros(3)
+    count = 0
+    while count < poses.shape[0]:
+        corner_mps = math.hypot(twist[0], twist[1]) + abs(twist[2]) * radius_m
+        step_s = 0.05 if corner_mps * 0.05 <= step_m else max(0.004, step_m / corner_mps)
+        if t_s < react_s + hold_s:
+            target = pending if t_s < react_s else command
+            end_s = react_s if t_s < react_s else react_s + hold_s
+            step_s = min(step_s, end_s - t_s + 1e-9)
+            for axis in range(3):
+                change = target[axis] - twist[axis]
+                slowing = twist[axis] * change < 0.0
+                most = step_s * (deceleration[axis] if slowing else acceleration[axis])
+                twist[axis] += min(most, max(-most, change))
+        elif together:
+            if brake == 0.0:
+                fastest[:] = twist
+                for axis in range(3):
+                    brake = max(brake, abs(twist[axis]) / deceleration[axis])
+                if brake < 1e-6:
+                    break
+            share = max(0.0, share - step_s / brake)
+            for axis in range(3):
+                twist[axis] = share * fastest[axis]
+            if share == 0.0:
+                break
+        else:
+            moving = False
+            for axis in range(3):
+                most = step_s * deceleration[axis]
+                twist[axis] -= min(most, max(-most, twist[axis]))
+                moving = moving or abs(twist[axis]) > 1e-6
+            if not moving:
+                break
+        middle = yaw + 0.5 * step_s * twist[2]
+        cos, sin = math.cos(middle), math.sin(middle)
+        x += step_s * (twist[0] * cos - twist[1] * sin)
+        y += step_s * (twist[0] * sin + twist[1] * cos)
+        yaw += step_s * twist[2]
+        t_s += step_s
+        poses[count, 0], poses[count, 1], poses[count, 2], poses[count, 3] = x, y, yaw, t_s
+        count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def least_slack_m(
+    poses: NDArray[np.float64],
+    polygon: NDArray[np.float64],
+    radius_m: float,
+    margin_m: float,
+    points_m: NDArray[np.float64],
+    moving: NDArray[np.float64],
+    age_s: float,
+) -> float:
+    """Return by how much a footprint keeps its margin on the way, negative where it does not.
+
+    A point that lies inside the margin from the start asks only that it comes no nearer, so that a
+    robot that stands close to something can still leave.
+
+    Args:
+        poses: float64, shape ``(poses, 4)``, see :func:`stopping_poses`.
+        polygon: float64, shape ``(corners, 2)``, footprint in the base frame.
+        radius_m: Of the circle about the base that holds it.
+        margin_m: Clearance to keep.
+        points_m: float64, shape ``(points, 2)``, what stands, in the base frame.
+        moving: float64, shape ``(objects, 5)``: x, y, vx, vy and radius of discs in the frame of
+            the present base.
+        age_s: How long ago the discs were there.
+    """
+    slack = margin_m
+    for p in range(points_m.shape[0]):
+        px, py = points_m[p, 0], points_m[p, 1]
+        allowed = math.inf
+        for k in range(poses.shape[0]):
+            dx, dy = px - poses[k, 0], py - poses[k, 1]
+            reach = radius_m + margin_m
+            if dx * dx + dy * dy >= reach * reach:
+                continue
+            if allowed == math.inf:
+                # The allowance keeps rounding from blocking a motion along a wall.
+                allowed = min(margin_m, signed_distance_m(px, py, polygon) - 1e-3)
+            cos, sin = math.cos(poses[k, 2]), math.sin(poses[k, 2])
+            gap = signed_distance_m(cos * dx + sin * dy, cos * dy - sin * dx, polygon)
+            slack = min(slack, gap - allowed)
+            if slack < 0.0:
+                return slack
+    for k in range(poses.shape[0]):
+        cos, sin = math.cos(poses[k, 2]), math.sin(poses[k, 2])
+        for i in range(moving.shape[0]):
+            t_s = age_s + poses[k, 3]
+            dx = moving[i, 0] + t_s * moving[i, 2] - poses[k, 0]
+            dy = moving[i, 1] + t_s * moving[i, 3] - poses[k, 1]
+            reach = radius_m + moving[i, 4] + margin_m
+            if dx * dx + dy * dy < reach * reach:
+                gap = signed_distance_m(cos * dx + sin * dy, cos * dy - sin * dx, polygon)
+                slack = min(slack, gap - moving[i, 4] - margin_m)
+    return slack
+
+
+@njit(cache=True, nogil=True)
+def within_reach(
+    points_m: NDArray[np.float64], reach_m: float, near_m: NDArray[np.float64]
+) -> int:
+    """Collect the points that are nearer to the base than a reach.
+
+    Args:
+        points_m: float64, shape ``(points, 2)``.
+        reach_m: Largest distance.
+        near_m: float64 output, shape ``(points, 2)`` or more.
+
+    Returns:
+        How many there are.
+    """
+    count = 0
+    for i in range(points_m.shape[0]):
+        x, y = points_m[i, 0], points_m[i, 1]
+        if x * x + y * y < reach_m * reach_m:
+            near_m[count, 0], near_m[count, 1] = x, y
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def smooth_ranges(
+    angles_rad: NDArray[np.float32],
+    ranges_m: NDArray[np.float32],
+    half_width_m: float,
+    noise_m: float,
+    smooth_m: NDArray[np.float32],
+) -> None:
+    """Average each range over its neighbours on the same surface.
+
+    Args:
+        angles_rad: float32, shape ``(rays,)``, ascending.
+        ranges_m: float32, shape ``(rays,)``, NaN where nothing came back.
+        half_width_m: How far along the surface to average at most, to either side.
+        noise_m: Standard deviation of a range; neighbours farther off than four times that are of
+            another surface.
+        smooth_m: float32 output, shape ``(rays,)``.
+    """
+    rays = ranges_m.shape[0]
+    for i in range(rays):
+        centre = float(ranges_m[i])
+        if math.isnan(centre):
+            smooth_m[i] = np.nan
+            continue
+        total, count = centre, 1
+        half_rad = half_width_m / max(centre, 0.05)
+        # As many to either side, or the mean of a slanted surface is pulled along it.
+        for k in range(1, 64):
+            left, right = i - k, i + k
+            if left < 0 or right >= rays:
+                break
+            if abs(float(angles_rad[right]) - float(angles_rad[i])) > half_rad:
+                break
+            low, high = float(ranges_m[left]), float(ranges_m[right])
+            # The mean of both sides cancels the slant.
+            if not abs(0.5 * (low + high) - centre) <= 4.0 * noise_m:
+                break
+            if not abs(low - high) <= 8.0 * noise_m + half_width_m:
+                break
+            total += low + high
+            count += 2
+        smooth_m[i] = total / count
