@@ -30,7 +30,6 @@ class LocalGridParams:
         resolution_m: Side of a cell.
         memory_s: How long what is out of sight is remembered.
         free_reach_m: How far a ray that does not come back is taken to have seen nothing.
-        distance_limit_m: Distances to obstacles are exact up to here.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -38,14 +37,15 @@ class LocalGridParams:
     resolution_m: Annotated[float, Gt(0), Le(0.2)] = 0.05
     memory_s: Annotated[float, Gt(0)] = 30.0
     free_reach_m: Annotated[float, Ge(0)] = 6.0
-    distance_limit_m: Annotated[float, Gt(0), Le(2)] = 0.8
 
 
 class LocalGrid:
     """A window of cells that follows the robot; all coordinates are in the odometry frame."""
 
-    def __init__(self, params: LocalGridParams) -> None:
+    def __init__(self, params: LocalGridParams, distance_limit_m: float) -> None:
+        """Begin with nothing seen; distances to obstacles are exact up to the limit."""
         self._params = params
+        self._distance_limit_m = distance_limit_m
         cells = 4 * round(params.size_m / params.resolution_m / 4)
         self._cells = cells
         self._corner = (-cells // 2, -cells // 2)
@@ -56,7 +56,12 @@ class LocalGrid:
         self._points_m = np.empty((MOST_POINTS, 2))
         self._doubtful_m = np.empty((MOST_POINTS, 2))
         self._count = 0
-        self.distance_m = np.full((cells, cells), params.distance_limit_m, np.float32)
+        self.distance_m = np.full((cells, cells), distance_limit_m, np.float32)
+
+    @property
+    def cells(self) -> int:
+        """How many cells there are in a row, and rows; a multiple of four."""
+        return self._cells
 
     @property
     def resolution_m(self) -> float:
@@ -152,7 +157,7 @@ class LocalGrid:
             self.origin_m,
             self.resolution_m,
             self.points_m,
-            self._params.distance_limit_m,
+            self._distance_limit_m,
             self.distance_m,
         )
 

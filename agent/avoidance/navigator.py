@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.avoidance.footprint import circumscribed_radius_m
 from agent.avoidance.governor import Governor, StopReason, Verdict
 from agent.avoidance.local_grid import LocalGrid, LocalGridParams
 from agent.avoidance.motion import MotionLimits, MotionModel
@@ -64,9 +65,10 @@ class Navigator:
     ) -> None:
         params, model = params or NavigatorParams(), model or MotionModel()
         self._limits = limits
-        self._grid = LocalGrid(params.grid)
+        reach_m = circumscribed_radius_m(footprint) + params.planner.comfort_m
+        self._grid = LocalGrid(params.grid, reach_m + params.grid.resolution_m)
         self._sight = Sight(lidars, self._grid, footprint, params.tracks)
-        self._planner = Planner(params.planner, limits, model, footprint, len(self._grid.distance_m))
+        self._planner = Planner(params.planner, limits, model, footprint, self._grid.cells)
         self._governor = Governor(limits, footprint)
         self._lidar = next(iter(lidars))
         self._odom_from_base = Pose2.identity()

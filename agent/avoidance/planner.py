@@ -27,6 +27,7 @@ from agent.kernels.rollout import WEIGHTS, blend, pursue, roll_out
 SEED = 20_260_101  # of the samples, which are drawn once
 PURSUIT_SHARES = (1.0, 0.7, 0.4)  # of the speed limit
 BUCKETS = 2048
+COVER_SLACK_M = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,7 @@ class PlannerParams:
     margin_m: Annotated[float, Ge(0), Le(1)] = 0.07
     comfort_m: Annotated[float, Gt(0), Le(2)] = 0.20
     moving_margin_m: Annotated[float, Gt(0), Le(3)] = 0.5
-    aversion: Annotated[float, Ge(0)] = 2.0
+    aversion: Annotated[float, Ge(0)] = 6.0
     closed_cost: Annotated[float, Gt(1)] = 60.0
     to_go: Annotated[float, Ge(0)] = 1.0
     at_end: Annotated[float, Ge(0)] = 3.0
@@ -110,17 +111,17 @@ class Planner:
         self._params = p = params
         self._limits = limits
         self._car = model.is_car
-        self._bounds = control_bounds(limits, model)
-        self._discs = disc_cover(footprint, 0.015)
+        self._bounds = control_bounds(limits, model).astype(np.float32)
+        self._discs = disc_cover(footprint, COVER_SLACK_M).astype(np.float32)
         self._open_m = inscribed_radius_m(footprint) + p.margin_m
-        self._wide_m = float(self._discs[0, 2]) + p.comfort_m
+        self.wide_m = float(self._discs[0, 2]) + p.comfort_m
         self._noise = _noise(p.samples, p.steps, p.knots)
-        self._spread = p.spread * (self._bounds[:, 1] - self._bounds[:, 0])
-        self._controls = np.empty((p.samples, p.steps, 3), np.float32)
+        self._spread = np.float32(p.spread) * (self._bounds[:, 1] - self._bounds[:, 0])
+        self._controls = np.empty((p.steps, 3, p.samples), np.float32)
         self._costs = np.empty(p.samples)
-        self._still = np.zeros((1, p.steps, 3), np.float32)
-        self._no_spread = np.zeros(3)
-        self._one = np.empty((1, p.steps, 3), np.float32)
+        self._still = np.zeros((p.steps, 3, 1), np.float32)
+        self._no_spread = np.zeros(3, np.float32)
+        self._one = np.empty((p.steps, 3, 1), np.float32)
         self._one_cost = np.empty(1)
         coarse = cells // 2
         self._cost = np.empty((coarse, coarse), np.float32)
@@ -148,7 +149,7 @@ class Planner:
         """
         p = self._params
         travel_cost(
-            grid.distance_m, self._open_m, self._wide_m, p.aversion, p.closed_cost, self._cost
+            grid.distance_m, self._open_m, self.wide_m, p.aversion, p.closed_cost, self._cost
         )
         self._to_go[:] = np.inf
         coarse_m = 2.0 * grid.resolution_m
@@ -196,7 +197,7 @@ class Planner:
         bounds = self._bounds.copy()
         bounds[0, 1] = min(bounds[0, 1], max(speed_mps, 0.0))
         bounds[0, 0] = max(bounds[0, 0], -max(speed_mps, 0.0))
-        objects = np.empty((len(moving), 6))
+        objects = np.empty((len(moving), 6), np.float32)
         objects[:, :5] = moving[:, :5]
         objects[:, 5] = p.moving_margin_m
         count = descend(
@@ -229,7 +230,7 @@ class Planner:
             if best_cost <= self._costs[least]:
                 mean, cost = best.copy(), best_cost
             else:
-                mean, cost = self._controls[least].copy(), float(self._costs[least])
+                mean, cost = self._controls[:, :, least].copy(), float(self._costs[least])
         self._last = mean
         column, row = ((state[i] - grid.origin_m[i]) / (2.0 * grid.resolution_m) for i in (0, 1))
         to_go = float(self._to_go[int(row), int(column)])
@@ -271,7 +272,7 @@ def _noise(samples: int, steps: int, knots: int) -> NDArray[np.float32]:
     """Draw samples of unit variance, linear between knots, each with its mirror image.
 
     Returns:
-        float32, shape ``(samples, steps, 3)``; mirrored are the speed to the left and the turn.
+        float32, shape ``(steps, 3, samples)``; mirrored are the speed to the left and the turn.
     """
     rng = np.random.default_rng(SEED)
     half = (samples + 1) // 2
@@ -281,6 +282,6 @@ def _noise(samples: int, steps: int, knots: int) -> NDArray[np.float32]:
     part = (at - low)[None, :, None]
     drawn = (1.0 - part) * values[:, low] + part * values[:, low + 1]
     mirrored = drawn * np.array([1.0, -1.0, -1.0])
-    paired = np.stack((drawn, mirrored), axis=1).reshape(2 * half, steps, 3)
-    noise: NDArray[np.float32] = np.ascontiguousarray(paired[:samples], np.float32)
+    paired = np.stack((drawn, mirrored), axis=1).reshape(2 * half, steps, 3)[:samples]
+    noise: NDArray[np.float32] = np.ascontiguousarray(paired.transpose(1, 2, 0), np.float32)
     return noise

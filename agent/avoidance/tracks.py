@@ -38,8 +38,6 @@ X, Y, VX, VY, RADIUS, SIGMA = range(6)
 _TRACK = np.dtype(
     [
         ("number", np.int64),
-        ("state", np.float64, (tracking.STATES,)),
-        ("covariance", np.float64, (tracking.STATES, tracking.STATES)),
         ("votes", np.int64),
         ("box", np.float64, (5,)),
         ("born_ns", np.int64),
@@ -124,6 +122,8 @@ class ObjectTracker:
     def reset(self) -> None:
         """Forget everything, as after a jump of the odometry."""
         self._tracks = np.zeros(0, _TRACK)
+        self._states = np.zeros((0, tracking.STATES))
+        self._covariances = np.zeros((0, tracking.STATES, tracking.STATES))
         self._views: deque[_View] = deque()
         self._next_number = 0
         self._stamp_ns: int | None = None
@@ -147,8 +147,8 @@ class ObjectTracker:
             stamp_ns: When they were measured, monotonic.
             rays: int64, shape ``(n,)``: number of the ray of each point, from which the rays
                 without a return are known. Without it they are taken for not measured.
-            ray_count: Number of all rays of the scan, numbered from 0; without it those before the first return and
-                after the last are taken for not measured.
+            ray_count: Number of all rays of the scan, which are numbered from 0; without it those
+                before the first return and after the last are taken for not measured.
             origin_m: Where the lidar is on the base.
         """
         if self._stamp_ns is not None:
@@ -163,8 +163,7 @@ class ObjectTracker:
             step_s = 0.0
         self._stamp_ns = stamp_ns
         origin = np.array(odom_from_base.transform(*origin_m))
-        if rays is None:
-            rays = np.arange(len(points_m))
+        rays = np.arange(len(points_m)) if rays is None else rays.astype(np.int64)
         points_m, rays, bodies = self._bodies(
             moved(odom_from_base, points_m), rays, ray_count, origin
         )
@@ -191,10 +190,11 @@ class ObjectTracker:
             (odometry frame), radius in m, and the standard deviation of the position in m, which
             grows while nothing of the body is seen.
         """
-        tracks = self._tracks[self._tracks["moving"]]
+        moving = self._tracks["moving"]
+        tracks = self._tracks[moving]
         if self._stamp_ns is None or not len(tracks):
             return np.empty((0, 6))
-        states, covariances = tracks["state"].copy(), tracks["covariance"].copy()
+        states, covariances = self._states[moving], self._covariances[moving]
         ahead_s = max(0.0, (now_ns - self._stamp_ns) * 1e-9)
         params = self._params
         tracking.advance(states, covariances, ahead_s, params.acceleration_psd, params.size_psd)
@@ -210,9 +210,9 @@ class ObjectTracker:
         )
 
     def _predict_all(self, step_s: float) -> None:
-        tracks, params = self._tracks, self._params
+        params = self._params
         tracking.advance(
-            tracks["state"], tracks["covariance"], step_s, params.acceleration_psd, params.size_psd
+            self._states, self._covariances, step_s, params.acceleration_psd, params.size_psd
         )
 
     def _bodies(
@@ -250,7 +250,7 @@ class ObjectTracker:
         """Pair tracks with bodies and correct them; returns the body of each track."""
         tracks, params = self._tracks, self._params
         as_disc = tracks["votes"] >= 0
-        states, covariances = tracks["state"], tracks["covariance"]
+        states, covariances = self._states, self._covariances
         jump_m = params.fastest_mps * step_s / 2.0
         pairs = tracking.associate(
             states, covariances, as_disc, bodies.measured, bodies.spreads, jump_m
@@ -273,18 +273,15 @@ class ObjectTracker:
 
     def _reshape(self, row: np.intp, bodies: _Bodies, body: np.int64) -> None:
         """Start the position of a track anew from its other shape, keeping its velocity."""
-        track = self._tracks[row]
-        kind = int(track["votes"] >= 0)
+        kind = int(self._tracks["votes"][row] >= 0)
         place = np.array([tracking.X, tracking.Y, tracking.SIZE])
-        track["state"][place] = bodies.measured[body, kind]
-        covariance = track["covariance"]
+        self._states[row, place] = bodies.measured[body, kind]
+        covariance = self._covariances[row]
         covariance[place, :] = 0.0
         covariance[:, place] = 0.0
         covariance[np.ix_(place, place)] = bodies.spreads[body, kind]
 
-    def _label(
-        self, bodies: _Bodies, pairs: NDArray[np.int64], count: int
-    ) -> NDArray[np.int64]:
+    def _label(self, bodies: _Bodies, pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
         labels = np.full(count, tracking.NONE, np.int64)
         for number, body in zip(self._tracks["number"], pairs, strict=True):
             if body != tracking.NONE:
@@ -305,9 +302,9 @@ class ObjectTracker:
                 proven |= (free >= PROOF_POINTS) & (free >= PROOF_SHARE * total)
         proof = tracks["proof"] + np.where(proven, 1.0, -PROOF_DECAY)
         tracks["proof"][seen] = proof[seen].clip(0.0, PROOF_MOST)
-        velocity = tracks["state"][:, 2:4]
+        velocity = self._states[:, 2:4]
         speed_mps = np.hypot(velocity[:, 0], velocity[:, 1])
-        spread = tracks["covariance"][:, 2:4, 2:4]
+        spread = self._covariances[:, 2:4, 2:4]
         sure = _squared_distance(velocity, spread) > SURE_SPEED
         starts = sure & (speed_mps > params.least_mps) & (tracks["proof"] >= PROOF_NEEDED)
         stops = (speed_mps < 0.5 * params.least_mps) | (tracks["proof"] == 0.0)
@@ -328,7 +325,7 @@ class ObjectTracker:
         tracks, params = self._tracks, self._params
         if not len(tracks):
             return
-        centres_m = np.ascontiguousarray(tracks["state"][:, :2])
+        centres_m = np.ascontiguousarray(self._states[:, :2])
         numbers = np.ascontiguousarray(tracks["number"])
         through, _ = tracking.in_free_space(
             centres_m, numbers, numbers, view.profile_m, view.origin_m
@@ -337,11 +334,9 @@ class ObjectTracker:
         unseen_s = (view.stamp_ns - tracks["seen_ns"]) * 1e-9
         # What was seen for a moment only is not remembered for longer than that.
         known_s = (tracks["seen_ns"] - tracks["born_ns"]) * 1e-9
-        patience_s = np.where(
-            tracks["moving"], np.minimum(known_s, params.coast_s), STILL_UNSEEN_S
-        )
+        patience_s = np.where(tracks["moving"], np.minimum(known_s, params.coast_s), STILL_UNSEEN_S)
         away_m = np.hypot(*(centres_m - view.origin_m).T)
-        variance = 0.5 * (tracks["covariance"][:, 0, 0] + tracks["covariance"][:, 1, 1])
+        variance = 0.5 * (self._covariances[:, 0, 0] + self._covariances[:, 1, 1])
         kept = seen | (
             (tracks["hits"] >= BORN_HITS)
             & (tracks["gone"] < GONE_SCANS)
@@ -350,7 +345,7 @@ class ObjectTracker:
             & (away_m < params.reach_m + REACH_MARGIN_M)
         )
         if not kept.all():
-            self._tracks = tracks[kept]
+            self._keep(kept)
 
     def _bear(self, view: _View, bodies: _Bodies, pairs: NDArray[np.int64]) -> None:
         """Begin a track for each body that has none, and keep the most that matter."""
@@ -367,10 +362,12 @@ class ObjectTracker:
         measured, spreads = _with_usual_size(
             bodies.measured[fresh, kind], bodies.spreads[fresh, kind]
         )
-        born["state"][:, place] = measured
-        born["covariance"][:, place[:, np.newaxis], place] = spreads
+        states = np.zeros((len(fresh), tracking.STATES))
+        covariances = np.zeros((len(fresh), tracking.STATES, tracking.STATES))
+        states[:, place] = measured
+        covariances[:, place[:, np.newaxis], place] = spreads
         for axis in (tracking.VX, tracking.VY):
-            born["covariance"][:, axis, axis] = (params.fastest_mps / 2.0) ** 2
+            covariances[:, axis, axis] = (params.fastest_mps / 2.0) ** 2
         born["votes"] = np.where(kind, 1, -2)
         born["box"] = bodies.boxes[fresh]
         born["born_ns"] = born["seen_ns"] = view.stamp_ns
@@ -379,15 +376,22 @@ class ObjectTracker:
             view.labels[first:last] = number
         self._next_number += len(fresh)
         self._tracks = np.concatenate([self._tracks, born])
+        self._states = np.concatenate([self._states, states])
+        self._covariances = np.concatenate([self._covariances, covariances])
         self._prune(view.origin_m)
 
     def _prune(self, origin_m: NDArray[np.float64]) -> None:
         tracks, most = self._tracks, self._params.most
         if len(tracks) <= most:
             return
-        away = tracks["state"][:, :2] - origin_m
+        away = self._states[:, :2] - origin_m
         order = np.lexsort((np.hypot(away[:, 0], away[:, 1]), -tracks["proof"], ~tracks["moving"]))
-        self._tracks = tracks[np.sort(order[:most])]
+        self._keep(np.sort(order[:most]))
+
+    def _keep(self, rows: NDArray[Any]) -> None:
+        """Keep some of the tracks, by a mask or by their ascending numbers."""
+        self._tracks = self._tracks[rows]
+        self._states, self._covariances = self._states[rows], self._covariances[rows]
 
     def _remember(self, view: _View) -> None:
         self._views.append(view)

@@ -70,7 +70,7 @@ def propagate(
     """
     rows, columns = cost.shape
     # A cell may wait in several buckets; all but the first time it is taken out it is stale.
-    width = 0.9 * resolution_m
+    per_width = 1.0 / (0.9 * resolution_m)
     ring = bucket.shape[0]
     bucket[:] = -1
     free = 0
@@ -93,11 +93,11 @@ def propagate(
                 count += 1
     order = np.argsort(keys[:count], kind="mergesort")
     upcoming = 0
-    level = int(lowest / width)
+    level = int(lowest * per_width)
     while waiting > 0 or upcoming < count:
         if waiting == 0:
-            level = max(level, int(keys[order[upcoming]] / width))
-        while upcoming < count and int(keys[order[upcoming]] / width) <= level:
+            level = max(level, int(keys[order[upcoming]] * per_width))
+        while upcoming < count and int(keys[order[upcoming]] * per_width) <= level:
             slot = level % ring
             next_in_bucket[free, 0] = sources[order[upcoming]]
             next_in_bucket[free, 1] = bucket[slot]
@@ -113,14 +113,14 @@ def propagate(
             cell = next_in_bucket[entry, 0]
             row, column = cell // columns, cell % columns
             here = float(to_go[row, column])
-            if int(here / width) != level:
+            if int(here * per_width) != level:
                 continue
             for d_row in range(-1, 2):
                 for d_column in range(-1, 2):
                     to_row, to_column = row + d_row, column + d_column
                     if not (0 <= to_row < rows and 0 <= to_column < columns):
                         continue
-                    if d_row == 0 and d_column == 0:
+                    if to_go[to_row, to_column] <= here:
                         continue
                     step = resolution_m * (1.41421356 if d_row != 0 and d_column != 0 else 1.0)
                     # A metre costs what it does half here, half there.
@@ -129,7 +129,7 @@ def propagate(
                     if there < to_go[to_row, to_column]:
                         to_go[to_row, to_column] = there
                         if free < next_in_bucket.shape[0]:
-                            slot_there = int(float(there) / width) % ring
+                            slot_there = int(float(there) * per_width) % ring
                             next_in_bucket[free, 0] = to_row * columns + to_column
                             next_in_bucket[free, 1] = bucket[slot_there]
                             bucket[slot_there] = free

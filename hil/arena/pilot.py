@@ -44,7 +44,7 @@ PilotFactory: TypeAlias = Callable[[Profile], Pilot]
 
 def make_navigator(profile: Profile) -> Pilot:
     """Return the agent's own planner and governor, set to a profile."""
-    from agent.avoidance.governor import MotionLimits
+    from agent.avoidance.motion import MotionLimits
     from agent.avoidance.navigator import Navigator
     from agent.avoidance.surroundings import LidarMount
     from agent.geometry.polygon import rectangle
