@@ -22,6 +22,7 @@ SWEEP_STEP_M = 0.02  # finer than the beam spacing of a planar lidar at braking 
 CREEP = 0.02  # m/s or rad/s; below it the robot would only creep up to what it must not touch
 LEAST_HOLD_S = 0.02
 HALVINGS = 5
+ESCAPE_S = 0.8  # for which a motion must lead away from what braking does not help against
 MOST_POSES = 400
 NOTHING_MOVES = np.empty((0, 5))
 COMMAND_LIFETIME_NS = 100_000_000  # two missed 20 ms ticks and the jitter of a busy computer
@@ -157,15 +158,18 @@ class Governor:
         times_s = (self._limits.base_latency_s, max(period_s, LEAST_HOLD_S))
         near_m = self._near(present, proposal, sum(times_s))
         age_s = (now_ns - (self._seen_ns or now_ns)) * 1e-9
-        # What will run into a robot that brakes must not keep it from getting away.
-        moving = self._moving
-        if len(moving) and not self._is_clear(
-            np.zeros(3), present, times_s, near_m[:0], moving, age_s
-        ):
-            moving = NOTHING_MOVES
+        escapes_s = (times_s[0], ESCAPE_S)
+        # What runs into a robot that brakes must not keep it from getting away, if it can.
+        brakes_in_vain = len(self._moving) > 0 and not self._is_clear(
+            np.zeros(3), present, times_s, near_m[:0], self._moving, age_s
+        )
 
         def passes(command: NDArray[np.float64]) -> bool:
-            return self._is_clear(command, present, times_s, near_m, moving, age_s)
+            if not brakes_in_vain:
+                return self._is_clear(command, present, times_s, near_m, self._moving, age_s)
+            return self._is_clear(
+                command, present, times_s, near_m, NOTHING_MOVES, age_s
+            ) and self._is_clear(command, present, escapes_s, near_m[:0], self._moving, age_s)
 
         full = self._slewed(proposal, period_s)
         if passes(full):

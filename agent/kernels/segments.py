@@ -41,7 +41,7 @@ def joints(
     """Tell which points continue the surface of the point before them.
 
     Adaptive breakpoint detection: Borges and Aldon, "Line extraction in 2D range images for mobile
-    robotics", Journal of Intelligent and Robotic Systems 40 (2004), section 3.1. The step that a
+    robotics", Journal of Intelligent and Robotic Systems 40 (2004). The step that a
     surface may make grows with the range and with the angle between two rays.
 
     Args:
@@ -111,6 +111,7 @@ def convex_pieces(
     n = points_m.shape[0]
     pieces = np.empty((n, 2), np.int64)
     bent = np.zeros((n, 2), np.bool_)
+    waiting = np.empty(n, np.int64)
     count = 0
     start = 0
     while start < n:
@@ -118,24 +119,27 @@ def convex_pieces(
         while end < n and joined[end]:
             end += 1
         # The left part of a cut is looked at again, the right part waits for its turn.
-        first, last, starts_bent = start, end, False
+        first, last, starts_bent, waits = start, end, False, 0
         while first < end:
             cut = _farthest_behind(points_m, first, last, depth_m)
             if cut > 0:
+                waiting[waits] = last
+                waits += 1
                 last = cut + 1
                 continue
             pieces[count, 0], pieces[count, 1] = first, last
             bent[count, 0], bent[count, 1] = starts_bent, last < end
             count += 1
-            first, last, starts_bent = last, end, True
+            first, starts_bent = last, True
+            if waits > 0:
+                waits -= 1
+                last = waiting[waits]
         start = end
     return pieces[:count], bent[:count]
 
 
 @njit(cache=True, nogil=True)
-def _farthest_behind(
-    points_m: NDArray[np.float64], first: int, last: int, depth_m: float
-) -> int:
+def _farthest_behind(points_m: NDArray[np.float64], first: int, last: int, depth_m: float) -> int:
     """Return the inner point farthest behind the chord of ``[first, last)``, 0 if none is."""
     ax, ay = points_m[first, 0], points_m[first, 1]
     ux, uy = points_m[last - 1, 0] - ax, points_m[last - 1, 1] - ay
@@ -201,7 +205,7 @@ def algebraic_circle(points_m: NDArray[np.float64], circle: NDArray[np.float64])
 
     Taubin, "Estimation of planar curves, surfaces and nonplanar space curves defined by implicit
     equations", IEEE Transactions on Pattern Analysis and Machine Intelligence 13 (1991), in the
-    form with Newton's iteration of Chernov, "Circular and linear regression" (2010), section 5.10.
+    form with Newton's iteration of Chernov, "Circular and linear regression" (2010), chapter 5.
 
     Args:
         points_m: float64, shape ``(points, 2)``, at least three.
@@ -282,7 +286,7 @@ def fit_circle(
         squares = 0.0
         for i in range(n):
             dx, dy = points_m[i, 0] - circle[0], points_m[i, 1] - circle[1]
-            distance_m = max(1e-9, math.hypot(dx, dy))
+            distance_m = max(1e-9, math.sqrt(dx * dx + dy * dy))
             ux, uy = dx / distance_m, dy / distance_m
             miss_m = distance_m - circle[2]
             squares += miss_m * miss_m
@@ -535,7 +539,7 @@ def _is_behind(
     ahead = (disc[CENTRE_X] - point_m[0]) * (point_m[0] - origin_m[0]) + (
         disc[CENTRE_Y] - point_m[1]
     ) * (point_m[1] - origin_m[1])
-    return ahead > 0.0 and disc[RADIUS] <= largest_m
+    return bool(ahead > 0.0 and disc[RADIUS] <= largest_m)
 
 
 @njit(cache=True, nogil=True)

@@ -1,0 +1,952 @@
+"""Where a footprint fits on a grid, what a move costs there, and which moves lead to a goal.
+
+All coordinates are in the frame of the grid: the outer corner of cell ``(0, 0)`` is the origin. A
+*move* is a constant twist held for a unit of time: metres ahead, metres to the left, radians of turn
+(the exponential map of SE(2)), so that straight lines, arcs and turns on the spot are one thing.
+
+The search is hybrid A*: Dolgov, Thrun, Montemerlo, Diebel, "Path Planning for Autonomous Vehicles
+in Unknown Semi-structured Environments", IJRR 29 (2010), section 2. Its curves to the goal are those
+of Reeds and Shepp, "Optimal paths for a car that goes both forwards and backwards", Pacific Journal
+of Mathematics 145 (1990), section 8.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+SWEEP_STEP_M = 0.02  # largest way of a point of the footprint between two looks at it
+COST_STEP_M = 0.1  # largest way between two looks at the price of a metre
+HEADINGS = 32  # poses of a cell that differ by less than one of these are one to the search
+MOST_CURVES = 6  # moves of the longest curve: a Reeds-Shepp word has five
+CIRCLE = 2.0 * math.pi
+_WORDS = 8
+
+
+class Ground(NamedTuple):
+    """What stands where.
+
+    Attributes:
+        distance_m: float32, shape ``(rows, columns)``, read-only, from the centre of a cell to that
+            of the nearest filled one; negative where the base must not be.
+        filled: int32, shape ``(rows, columns + 1)``, read-only, filled cells of the row before each
+            column.
+        resolution_m: Edge of a cell.
+    """
+
+    distance_m: NDArray[np.float32]
+    filled: NDArray[np.int32]
+    resolution_m: float
+
+
+class Body(NamedTuple):
+    """What the robot covers of the ground.
+
+    Attributes:
+        hull: float64, shape ``(corners, 2)``, convex, with the clearance that it needs.
+        bare_hull: float64, the same without, for places where it docks.
+        inscribed_m: Radius about the base inside the bare hull.
+        reach_m: Radius about the base that holds the hull.
+        docks: float64, shape ``(docks, 3)``: x, y and radius of places where it docks.
+    """
+
+    hull: NDArray[np.float64]
+    bare_hull: NDArray[np.float64]
+    inscribed_m: float
+    reach_m: float
+    docks: NDArray[np.float64]
+
+
+class Terms(NamedTuple):
+    """What a move costs, in metres of free straight way, and which moves there are.
+
+    Attributes:
+        closed_m: Clearance of the base below which it fits nowhere.
+        wide_m: Clearance of the base from which on a metre costs one.
+        aversion: What a metre costs more where it is only just open.
+        turn_m: What a radian on the spot costs.
+        reverse: What a metre backwards costs.
+        sideways: What a metre sideways costs.
+        radius_m: Of the curves.
+        pivots: Whether the base turns on the spot.
+        slides: Whether it moves sideways.
+    """
+
+    closed_m: float
+    wide_m: float
+    aversion: float
+    turn_m: float
+    reverse: float
+    sideways: float
+    radius_m: float
+    pivots: bool
+    slides: bool
+
+
+@njit(cache=True, nogil=True)
+def price(distance_m: float, terms: Terms) -> float:
+    """Return what a metre costs at a clearance of the base."""
+    if distance_m >= terms.wide_m:
+        return 1.0
+    narrow = (terms.wide_m - distance_m) / (terms.wide_m - terms.closed_m)
+    return 1.0 + terms.aversion * min(1.0, narrow) ** 2
+
+
+@njit(cache=True, nogil=True)
+def pool(distance_m: NDArray[np.float32], side: int, widest_m: NDArray[np.float32]) -> None:
+    """Write the largest distance in each square of cells.
+
+    Args:
+        distance_m: float32, shape ``(rows, columns)``.
+        side: Cells along the edge of a square.
+        widest_m: float32 output, shape ``(ceil(rows / side), ceil(columns / side))``.
+    """
+    rows, columns = distance_m.shape
+    widest_m[:] = -1.0
+    for row in range(rows):
+        for column in range(columns):
+            here = distance_m[row, column]
+            if here > widest_m[row // side, column // side]:
+                widest_m[row // side, column // side] = here
+
+
+@njit(cache=True, nogil=True)
+def price_of_cells(
+    widest_m: NDArray[np.float32], terms: Terms, prices: NDArray[np.float32]
+) -> None:
+    """Write what a metre costs in each cell, infinite where the robot fits at no heading.
+
+    Args:
+        widest_m: float32, shape ``(rows, columns)``, clearance of the base.
+        terms: Of the robot.
+        prices: float32 output, same shape.
+    """
+    for row in range(prices.shape[0]):
+        for column in range(prices.shape[1]):
+            here = float(widest_m[row, column])
+            prices[row, column] = np.inf if here < terms.closed_m else price(here, terms)
+
+
+@njit(cache=True, nogil=True)
+def add_filled(
+    cells: NDArray[np.int64], limit: float, distance: NDArray[np.float32]
+) -> None:
+    """Bring distances up to date after cells have been filled.
+
+    Args:
+        cells: int64, shape ``(n, 2)``, rows and columns inside the grid.
+        limit: Distance in cells up to which the result is right; it has to be cut off there.
+        distance: float32, shape ``(rows, columns)``, in cells, changed in place.
+    """
+    rows, columns = distance.shape
+    reach = int(limit) + 1
+    for k in range(cells.shape[0]):
+        row, column = cells[k, 0], cells[k, 1]
+        for r in range(max(0, row - reach), min(rows, row + reach + 1)):
+            for c in range(max(0, column - reach), min(columns, column + reach + 1)):
+                away = np.float32(math.sqrt(float((r - row) ** 2 + (c - column) ** 2)))
+                if away < distance[r, c]:
+                    distance[r, c] = away
+
+
+@njit(cache=True, nogil=True)
+def inside_band(
+    line_m: NDArray[np.float64],
+    left_m: float,
+    right_m: float,
+    resolution_m: float,
+    inside: NDArray[np.bool_],
+) -> None:
+    """Mark the cells whose centres lie in a band along a line.
+
+    A centre belongs to the segment that it is nearest to, and lies on that segment's left or right.
+
+    Args:
+        line_m: float64, shape ``(n, 2)``, two points or more.
+        left_m: Width of the band to the left of the line.
+        right_m: Width to the right.
+        resolution_m: Edge of a cell.
+        inside: bool output, shape ``(rows, columns)``.
+    """
+    rows, columns = inside.shape
+    nearest = np.full((rows, columns), np.inf, np.float32)
+    beside = np.zeros((rows, columns), np.float32)
+    inside[:] = False
+    wide_m = max(left_m, right_m)
+    for k in range(line_m.shape[0] - 1):
+        ax, ay = line_m[k, 0], line_m[k, 1]
+        ex, ey = line_m[k + 1, 0] - ax, line_m[k + 1, 1] - ay
+        length = math.hypot(ex, ey)
+        low_row = max(0, int(math.floor((min(ay, ay + ey) - wide_m) / resolution_m)))
+        low_column = max(0, int(math.floor((min(ax, ax + ex) - wide_m) / resolution_m)))
+        end_row = min(rows, int(math.ceil((max(ay, ay + ey) + wide_m) / resolution_m)) + 1)
+        end_column = min(columns, int(math.ceil((max(ax, ax + ex) + wide_m) / resolution_m)) + 1)
+        for row in range(low_row, end_row):
+            for column in range(low_column, end_column):
+                dx = (column + 0.5) * resolution_m - ax
+                dy = (row + 0.5) * resolution_m - ay
+                t = 0.0
+                cross = 0.0
+                if length > 0.0:
+                    t = min(1.0, max(0.0, (dx * ex + dy * ey) / (length * length)))
+                    cross = (ex * dy - ey * dx) / length
+                away = math.hypot(dx - t * ex, dy - t * ey)
+                # Beyond a corner two segments are equally near: the one more abeam knows the side.
+                tie = abs(away - nearest[row, column]) < 1e-6
+                if away < nearest[row, column] - 1e-6 or (
+                    tie and abs(cross) > abs(beside[row, column])
+                ):
+                    nearest[row, column] = away
+                    beside[row, column] = cross
+                    inside[row, column] = away <= (left_m if cross >= 0.0 else right_m)
+
+
+@njit(cache=True, nogil=True)
+def touches(
+    x_m: float, y_m: float, yaw_rad: float, hull: NDArray[np.float64], ground: Ground
+) -> bool:
+    """Return whether a convex footprint overlaps a filled cell or the edge of the grid.
+
+    The footprint's part in one row of cells is convex, so that it meets exactly the cells between
+    its least and its greatest x there.
+
+    Args:
+        x_m: Of the base.
+        y_m: Of the base.
+        yaw_rad: Of the base.
+        hull: float64, shape ``(corners, 2)``, convex, in the base frame.
+        ground: What stands where.
+    """
+    per_m = 1.0 / ground.resolution_m
+    rows, columns = ground.distance_m.shape
+    cos, sin = math.cos(yaw_rad) * per_m, math.sin(yaw_rad) * per_m
+    x, y = x_m * per_m, y_m * per_m
+    corners = hull.shape[0]
+    low, high = np.inf, -np.inf
+    for i in range(corners):
+        v = y + sin * hull[i, 0] + cos * hull[i, 1]
+        low, high = min(low, v), max(high, v)
+    first, last = int(math.floor(low)), int(math.floor(high))
+    if first < 0 or last >= rows:
+        return True
+    left = np.full(last - first + 1, np.inf)
+    right = np.full(last - first + 1, -np.inf)
+    bx = x + cos * hull[corners - 1, 0] - sin * hull[corners - 1, 1]
+    by = y + sin * hull[corners - 1, 0] + cos * hull[corners - 1, 1]
+    for i in range(corners):
+        ax, ay = bx, by
+        bx = x + cos * hull[i, 0] - sin * hull[i, 1]
+        by = y + sin * hull[i, 0] + cos * hull[i, 1]
+        px, py, qx, qy = (ax, ay, bx, by) if ay <= by else (bx, by, ax, ay)
+        slope = (qx - px) / (qy - py) if qy - py > 1e-12 else 0.0
+        row = int(math.floor(py))
+        end = int(math.floor(qy))
+        enter = px
+        while True:
+            leave = qx if row == end else px + slope * (row + 1 - py)
+            k = row - first
+            left[k] = min(left[k], min(enter, leave))
+            right[k] = max(right[k], max(enter, leave))
+            if row == end:
+                break
+            enter = leave
+            row += 1
+    for k in range(last - first + 1):
+        begin, end = int(math.floor(left[k])), int(math.floor(right[k]))
+        if begin < 0 or end >= columns:
+            return True
+        if ground.filled[first + k, end + 1] != ground.filled[first + k, begin]:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def clearance_m(x_m: float, y_m: float, ground: Ground) -> float:
+    """Return the distance of the cell under a point, negative off the grid."""
+    row = int(math.floor(y_m / ground.resolution_m))
+    column = int(math.floor(x_m / ground.resolution_m))
+    if not (0 <= row < ground.distance_m.shape[0] and 0 <= column < ground.distance_m.shape[1]):
+        return -1.0
+    return float(ground.distance_m[row, column])
+
+
+@njit(cache=True, nogil=True)
+def fits(x_m: float, y_m: float, yaw_rad: float, ground: Ground, body: Body) -> bool:
+    """Return whether the robot can stand at a pose."""
+    clearance = clearance_m(x_m, y_m, ground)
+    if clearance < 0.0:
+        return False
+    # Both the base and what is nearest may be half a diagonal off the centres of their cells.
+    blur = math.sqrt(2.0) * ground.resolution_m
+    if clearance > body.reach_m + blur:
+        return True
+    if clearance < body.inscribed_m - blur:
+        return False
+    for k in range(body.docks.shape[0]):
+        if math.hypot(x_m - body.docks[k, 0], y_m - body.docks[k, 1]) <= body.docks[k, 2]:
+            return not touches(x_m, y_m, yaw_rad, body.bare_hull, ground)
+    return not touches(x_m, y_m, yaw_rad, body.hull, ground)
+
+
+@njit(cache=True, nogil=True)
+def moved(
+    pose: tuple[float, float, float], move: tuple[float, float, float], share: float
+) -> tuple[float, float, float]:
+    """Return the pose after a share of a move."""
+    x, y, yaw = pose
+    ahead, left, turn = move[0] * share, move[1] * share, move[2] * share
+    if abs(turn) > 1e-9:
+        sin, versin = math.sin(turn) / turn, (1.0 - math.cos(turn)) / turn
+        ahead, left = ahead * sin - left * versin, ahead * versin + left * sin
+    cos, sin = math.cos(yaw), math.sin(yaw)
+    return x + cos * ahead - sin * left, y + sin * ahead + cos * left, yaw + turn
+
+
+@njit(cache=True, nogil=True)
+def bare_cost(move: tuple[float, float, float], terms: Terms) -> float:
+    """Return what a move costs where there is plenty of room."""
+    length = math.hypot(move[0], move[1])
+    if length < 1e-9:
+        return terms.turn_m * abs(move[2])
+    if abs(move[1]) > 1e-9:
+        # Between straight ahead and abeam the share of either counts.
+        along = terms.reverse if move[0] < 0.0 else 1.0
+        return (along * move[0] ** 2 + terms.sideways * move[1] ** 2) / length
+    return terms.reverse * length if move[0] < 0.0 else length
+
+
+@njit(cache=True, nogil=True)
+def sweep_cost(
+    pose: tuple[float, float, float],
+    move: tuple[float, float, float],
+    ground: Ground,
+    body: Body,
+    terms: Terms,
+) -> float:
+    """Return what a move costs, infinite where the footprint swept along it touches something.
+
+    Args:
+        pose: x, y, yaw where it begins; the robot is taken to fit there.
+        move: Metres ahead and to the left, radians of turn.
+        ground: What stands where.
+        body: What the robot covers.
+        terms: What it costs.
+    """
+    way = math.hypot(move[0], move[1])
+    corner_way = way + abs(move[2]) * body.reach_m
+    if corner_way < 1e-12:
+        return 0.0
+    blur = math.sqrt(2.0) * ground.resolution_m
+    base_cost = bare_cost(move, terms)
+    cost, share = 0.0, 0.0
+    clearance = clearance_m(pose[0], pose[1], ground)
+    while share < 1.0:
+        # No point of the footprint can be met before the base has gone this far.
+        room = clearance - body.reach_m - blur
+        step = SWEEP_STEP_M / corner_way
+        if room > 0.0:
+            leap = min(room, max(COST_STEP_M, clearance - terms.wide_m))
+            step = 1.0 if way < 1e-9 else max(step, leap / way)
+        step = min(step, 1.0 - share)
+        share = 1.0 if share + step > 1.0 - 1e-12 else share + step
+        x, y, yaw = moved(pose, move, share)
+        if not fits(x, y, yaw, ground, body):
+            return np.inf
+        clearance = clearance_m(x, y, ground)
+        cost += step * base_cost * price(clearance, terms)
+    return cost
+
+
+@njit(cache=True, nogil=True)
+def _wrapped(angle: float) -> float:
+    return (angle + math.pi) % CIRCLE - math.pi
+
+
+@njit(cache=True, nogil=True)
+def _tau_omega(
+    u: float, v: float, xi: float, eta: float, phi: float
+) -> tuple[float, float]:
+    """Return the first and last arc of the words of four arcs (equations 8.7 and 8.8)."""
+    delta = _wrapped(u - v)
+    a, b = math.sin(u) - math.sin(delta), math.cos(u) - math.cos(delta) - 1.0
+    tau = math.atan2(eta * a - xi * b, xi * a + eta * b)
+    if 2.0 * (math.cos(delta) - math.cos(v) - math.cos(u)) + 3.0 < 0.0:
+        tau = _wrapped(tau + math.pi)
+    return tau, _wrapped(tau - u + v - phi)
+
+
+@njit(cache=True, nogil=True)
+def _word(
+    word: int, x: float, y: float, phi: float, arcs: NDArray[np.float64], bends: NDArray[np.int64]
+) -> int:
+    """Write one word of the list of section 8, on a unit circle, and return its length, or 0.
+
+    Args:
+        word: 0 to 7.
+        x: Target.
+        y: Target.
+        phi: Target heading.
+        arcs: Output, signed lengths.
+        bends: Output, 1 left, 0 straight, -1 right.
+    """
+    half = 0.5 * math.pi
+    xi, eta = x - math.sin(phi), y - 1.0 + math.cos(phi)
+    if word in (1, 3, 4, 6, 7):
+        xi, eta = x + math.sin(phi), y - 1.0 - math.cos(phi)
+    rho, theta = math.hypot(xi, eta), math.atan2(eta, xi)
+    bends[0] = 1
+    if word == 0:  # 8.1: left, straight, left
+        arcs[0], arcs[1], arcs[2] = theta, rho, _wrapped(phi - theta)
+        bends[1], bends[2] = 0, 1
+        return 3 if arcs[0] >= 0.0 and arcs[2] >= 0.0 else 0
+    if word == 1:  # 8.2: left, straight, right
+        if rho < 2.0:
+            return 0
+        u = math.sqrt(rho * rho - 4.0)
+        t = _wrapped(theta + math.atan2(2.0, u))
+        arcs[0], arcs[1], arcs[2] = t, u, _wrapped(t - phi)
+        bends[1], bends[2] = 0, -1
+        return 3 if arcs[0] >= 0.0 and arcs[2] >= 0.0 else 0
+    if word == 2:  # 8.3 and 8.4: left, right back, left either way
+        if rho > 4.0:
+            return 0
+        u = -2.0 * math.asin(0.25 * rho)
+        t = _wrapped(theta + 0.5 * u + math.pi)
+        arcs[0], arcs[1], arcs[2] = t, u, _wrapped(phi - t + u)
+        bends[1], bends[2] = -1, 1
+        return 3 if t >= 0.0 else 0
+    if word == 3:  # 8.7: left, right, left back, right back
+        if rho > 2.0:
+            return 0
+        u = math.acos(0.25 * (2.0 + rho))
+        t, v = _tau_omega(u, -u, xi, eta, phi)
+        arcs[0], arcs[1], arcs[2], arcs[3] = t, u, -u, v
+        bends[1], bends[2], bends[3] = -1, 1, -1
+        return 4 if t >= 0.0 and v <= 0.0 else 0
+    if word == 4:  # 8.8: left, right back, left back, right
+        cosine = (20.0 - rho * rho) / 16.0
+        if not 0.0 <= cosine <= 1.0:
+            return 0
+        u = -math.acos(cosine)
+        t, v = _tau_omega(u, u, xi, eta, phi)
+        arcs[0], arcs[1], arcs[2], arcs[3] = t, u, u, v
+        bends[1], bends[2], bends[3] = -1, 1, -1
+        return 4 if t >= 0.0 and v >= 0.0 else 0
+    if rho < 2.0:
+        return 0
+    if word == 5:  # 8.9: left, a quarter right back, straight back, left back
+        r = math.sqrt(rho * rho - 4.0)
+        t = _wrapped(theta + math.atan2(r, -2.0))
+        arcs[0], arcs[1], arcs[2], arcs[3] = t, -half, 2.0 - r, _wrapped(phi - half - t)
+        bends[1], bends[2], bends[3] = -1, 0, 1
+        return 4 if t >= 0.0 and arcs[2] <= 0.0 and arcs[3] <= 0.0 else 0
+    if word == 6:  # 8.10: left, a quarter right back, straight back, right back
+        t = math.atan2(xi, -eta)
+        arcs[0], arcs[1], arcs[2], arcs[3] = t, -half, 2.0 - rho, _wrapped(t + half - phi)
+        bends[1], bends[2], bends[3] = -1, 0, -1
+        return 4 if t >= 0.0 and arcs[2] <= 0.0 and arcs[3] <= 0.0 else 0
+    # 8.11: left, a quarter right back, straight back, a quarter left back, right
+    u = 4.0 - math.sqrt(rho * rho - 4.0)
+    if u > 0.0:
+        return 0
+    t = _wrapped(math.atan2((4.0 - u) * xi - 2.0 * eta, -2.0 * xi + (u - 4.0) * eta))
+    arcs[0], arcs[1], arcs[2], arcs[3], arcs[4] = t, -half, u, -half, _wrapped(t - phi)
+    bends[1], bends[2], bends[3], bends[4] = -1, 0, 1, -1
+    return 5 if t >= 0.0 and arcs[4] >= 0.0 else 0
+
+
+@njit(cache=True, nogil=True)
+def reeds_shepp(
+    x_m: float, y_m: float, yaw_rad: float, terms: Terms, moves: NDArray[np.float64]
+) -> tuple[int, float]:
+    """Write the cheapest curve of bounded radius to a pose as seen from the present one.
+
+    Args:
+        x_m: Target ahead.
+        y_m: Target to the left.
+        yaw_rad: Target heading.
+        terms: Radius, and what a metre backwards costs; the robot never goes backwards where that
+            is infinite.
+        moves: float64 output, shape ``(6, 3)``.
+
+    Returns:
+        How many moves there are, 0 where there is no curve, and what they cost in free space.
+    """
+    radius = terms.radius_m
+    x, y, phi = x_m / radius, y_m / radius, _wrapped(yaw_rad)
+    cos, sin = math.cos(phi), math.sin(phi)
+    arcs, bends = np.empty(5), np.empty(5, np.int64)
+    best_arcs, best_bends = np.empty(5), np.empty(5, np.int64)
+    best, count = np.inf, 0
+    for word in range(_WORDS):
+        for symmetry in range(8):
+            backwards = symmetry >= 4
+            # Only these words are not their own reversal.
+            if backwards and word not in (2, 5, 6):
+                break
+            flip = -1.0 if symmetry & 1 else 1.0
+            reflect = -1 if symmetry & 2 else 1
+            wx, wy = (x * cos + y * sin, x * sin - y * cos) if backwards else (x, y)
+            pieces = _word(word, flip * wx, reflect * wy, flip * reflect * phi, arcs, bends)
+            if pieces == 0:
+                continue
+            cost = 0.0
+            for i in range(pieces):
+                length = flip * arcs[i] * radius
+                if length < -1e-9:
+                    cost -= terms.reverse * length
+                else:
+                    cost += abs(length)
+            if cost < best - 1e-9:
+                best, count = cost, pieces
+                for i in range(pieces):
+                    k = pieces - 1 - i if backwards else i
+                    best_arcs[k] = flip * arcs[i]
+                    best_bends[k] = reflect * bends[i]
+    for i in range(count):
+        moves[i, 0] = best_arcs[i] * radius
+        moves[i, 1] = 0.0
+        moves[i, 2] = best_arcs[i] * best_bends[i]
+    return count, best
+
+
+@njit(cache=True, nogil=True)
+def route_cost(
+    pose: tuple[float, float, float],
+    moves: NDArray[np.float64],
+    ground: Ground,
+    body: Body,
+    terms: Terms,
+    most: float,
+) -> float:
+    """Return what moves cost one after the other, infinite where they touch or cost too much.
+
+    Args:
+        pose: Where they begin.
+        moves: float64, shape ``(n, 3)``.
+        ground: What stands where.
+        body: What the robot covers.
+        terms: What a move costs.
+        most: Cost from which on it does not matter any more.
+    """
+    cost = 0.0
+    for i in range(moves.shape[0]):
+        move = (moves[i, 0], moves[i, 1], moves[i, 2])
+        cost += sweep_cost(pose, move, ground, body, terms)
+        if cost >= most:
+            return np.inf
+        pose = moved(pose, move, 1.0)
+    return cost
+
+
+@njit(cache=True, nogil=True)
+def _write_legs(
+    pose: tuple[float, float, float],
+    goal: tuple[float, float, float],
+    kind: int,
+    moves: NDArray[np.float64],
+) -> int:
+    """Write the moves of one kind of straight connection.
+
+    Args:
+        pose: Where it begins.
+        goal: Where it ends, yaw NaN where any will do.
+        kind: 0 forwards, 1 backwards, 2 sideways then turning, 3 turning then sideways.
+        moves: float64 output.
+    """
+    dx, dy = goal[0] - pose[0], goal[1] - pose[1]
+    way = math.hypot(dx, dy)
+    moves[:3] = 0.0
+    if kind < 2:
+        bearing = pose[2]
+        if way > 1e-9:
+            bearing = math.atan2(dy, dx) if kind == 0 else math.atan2(-dy, -dx)
+        moves[0, 2] = _wrapped(bearing - pose[2])
+        moves[1, 0] = way if kind == 0 else -way
+        moves[2, 2] = 0.0 if math.isnan(goal[2]) else _wrapped(goal[2] - bearing)
+        return 3
+    turn = 0.0 if math.isnan(goal[2]) else _wrapped(goal[2] - pose[2])
+    yaw = pose[2] if kind == 2 else pose[2] + turn
+    slide, pivot = (0, 1) if kind == 2 else (1, 0)
+    moves[slide, 0] = math.cos(yaw) * dx + math.sin(yaw) * dy
+    moves[slide, 1] = math.cos(yaw) * dy - math.sin(yaw) * dx
+    moves[pivot, 2] = turn
+    return 2
+
+
+@njit(cache=True, nogil=True)
+def connect(
+    pose: tuple[float, float, float],
+    goal: tuple[float, float, float],
+    ground: Ground,
+    body: Body,
+    terms: Terms,
+    most: float,
+    moves: NDArray[np.float64],
+) -> tuple[int, float]:
+    """Write the cheapest direct connection that touches nothing.
+
+    Tried are turning, going straight and turning; sliding; and the curve of Reeds and Shepp.
+
+    Args:
+        pose: Where it begins.
+        goal: Where it ends; yaw NaN where any will do.
+        ground: What stands where.
+        body: What the robot covers.
+        terms: Which moves there are and what they cost.
+        most: Cost from which on it does not matter any more.
+        moves: float64 output, shape ``(6, 3)``.
+
+    Returns:
+        How many moves there are, 0 where nothing leads there, and what they cost.
+    """
+    trial = np.empty((MOST_CURVES, 3))
+    best, found = most, 0
+    for kind in range(4):
+        if kind < 2 and not terms.pivots or kind >= 2 and not terms.slides:
+            continue
+        if kind == 1 and terms.reverse == np.inf:
+            continue
+        count = _write_legs(pose, goal, kind, trial)
+        cost = 0.0
+        for i in range(count):
+            cost += bare_cost((trial[i, 0], trial[i, 1], trial[i, 2]), terms)
+        if cost < best:
+            cost = route_cost(pose, trial[:count], ground, body, terms, best)
+            if cost < best:
+                best, found = cost, count
+                moves[:count] = trial[:count]
+    dx, dy = goal[0] - pose[0], goal[1] - pose[1]
+    cos, sin = math.cos(pose[2]), math.sin(pose[2])
+    ahead, left = cos * dx + sin * dy, cos * dy - sin * dx
+    any_yaw = math.isnan(goal[2])
+    for k in range(HEADINGS // 2 if any_yaw else 1):
+        turn = 2.0 * CIRCLE * k / HEADINGS if any_yaw else goal[2] - pose[2]
+        count, cost = reeds_shepp(ahead, left, turn, terms, trial)
+        if count > 0 and cost < best:
+            cost = route_cost(pose, trial[:count], ground, body, terms, best)
+            if cost < best:
+                best, found = cost, count
+                moves[:count] = trial[:count]
+    return found, best
+
+
+@njit(cache=True, nogil=True)
+def pull(
+    way_m: NDArray[np.float64],
+    ground: Ground,
+    body: Body,
+    terms: Terms,
+    hold_rad: float,
+    kept: NDArray[np.int64],
+) -> int:
+    """Pick points of a way so that the straight legs between them fit and cost no more than it.
+
+    From each point the farthest one is sought by doubling and halving. Where not even the next one
+    can be reached it is kept all the same: whether the corners fit is found out with the curves
+    that are put into them.
+
+    Args:
+        way_m: float64, shape ``(n, 2)``.
+        ground: What stands where.
+        body: What the robot covers.
+        terms: What a metre costs.
+        hold_rad: Heading to keep all the way, NaN to look along each leg.
+        kept: int64 output, shape ``(n,)``, indices of the points.
+
+    Returns:
+        How many are kept.
+    """
+    n = way_m.shape[0]
+    spent = np.zeros(n)
+    for i in range(1, n):
+        dx, dy = way_m[i, 0] - way_m[i - 1, 0], way_m[i, 1] - way_m[i - 1, 1]
+        middle_x, middle_y = way_m[i - 1, 0] + 0.5 * dx, way_m[i - 1, 1] + 0.5 * dy
+        metre = price(clearance_m(middle_x, middle_y, ground), terms)
+        spent[i] = spent[i - 1] + metre * _leg_cost(dx, dy, hold_rad, terms)
+    kept[0] = 0
+    count, i = 1, 0
+    while i < n - 1:
+        low, high, stride = i + 1, n, 1
+        while low < n - 1:
+            j = min(low + stride, n - 1)
+            if not _leg_fits(way_m, i, j, spent[j] - spent[i], hold_rad, ground, body, terms):
+                high = j
+                break
+            low, stride = j, 2 * stride
+        while high - low > 1 and low < n - 1:
+            j = (low + high) // 2
+            if _leg_fits(way_m, i, j, spent[j] - spent[i], hold_rad, ground, body, terms):
+                low = j
+            else:
+                high = j
+        i = low
+        kept[count] = i
+        count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _leg_cost(dx_m: float, dy_m: float, hold_rad: float, terms: Terms) -> float:
+    if math.isnan(hold_rad):
+        return math.hypot(dx_m, dy_m)
+    cos, sin = math.cos(hold_rad), math.sin(hold_rad)
+    return bare_cost((cos * dx_m + sin * dy_m, cos * dy_m - sin * dx_m, 0.0), terms)
+
+
+@njit(cache=True, nogil=True)
+def _leg_fits(
+    way_m: NDArray[np.float64],
+    i: int,
+    j: int,
+    most: float,
+    hold_rad: float,
+    ground: Ground,
+    body: Body,
+    terms: Terms,
+) -> bool:
+    dx, dy = way_m[j, 0] - way_m[i, 0], way_m[j, 1] - way_m[i, 1]
+    yaw = math.atan2(dy, dx) if math.isnan(hold_rad) else hold_rad
+    if _leg_cost(dx, dy, hold_rad, terms) > most + 1e-6:
+        return False
+    if not fits(way_m[i, 0], way_m[i, 1], yaw, ground, body):
+        return False
+    cos, sin = math.cos(yaw), math.sin(yaw)
+    move = (cos * dx + sin * dy, cos * dy - sin * dx, 0.0)
+    # A corner less is worth a little way.
+    pose = (way_m[i, 0], way_m[i, 1], yaw)
+    return sweep_cost(pose, move, ground, body, terms) <= 1.005 * most + 1e-6
+
+
+@njit(cache=True, nogil=True)
+def _push(keys: NDArray[np.float64], nodes: NDArray[np.int32], size: int, key: float, node: int) -> None:
+    """Put a node into a binary heap; among equal keys the older node comes first."""
+    i = size
+    while i > 0:
+        up = (i - 1) // 2
+        if keys[up] < key or (keys[up] == key and nodes[up] < node):
+            break
+        keys[i], nodes[i] = keys[up], nodes[up]
+        i = up
+    keys[i], nodes[i] = key, node
+
+
+@njit(cache=True, nogil=True)
+def _pop(keys: NDArray[np.float64], nodes: NDArray[np.int32], size: int) -> None:
+    """Take the first node out of a binary heap of so many."""
+    last = size - 1
+    key, node = keys[last], nodes[last]
+    i = 0
+    while True:
+        down = 2 * i + 1
+        if down >= last:
+            break
+        right = down + 1
+        if right < last and (
+            keys[right] < keys[down] or (keys[right] == keys[down] and nodes[right] < nodes[down])
+        ):
+            down = right
+        if key < keys[down] or (key == keys[down] and node < nodes[down]):
+            break
+        keys[i], nodes[i] = keys[down], nodes[down]
+        i = down
+    keys[i], nodes[i] = key, node
+
+
+@njit(cache=True, nogil=True)
+def _slot(table: NDArray[np.int32], keys: NDArray[np.int64], key: int) -> int:
+    """Return where a key is in a hash table of open addresses, or where it belongs."""
+    mask = table.shape[0] - 1
+    slot = ((key * 2654435761) >> 7) & mask
+    while table[slot] >= 0 and keys[table[slot]] != key:
+        slot = (slot + 1) & mask
+    return slot
+
+
+@njit(cache=True, nogil=True)
+def search(
+    start: tuple[float, float, float],
+    goal: tuple[float, float, float],
+    ground: Ground,
+    body: Body,
+    terms: Terms,
+    primitives: NDArray[np.float64],
+    to_go: NDArray[np.float32],
+    cell_m: float,
+    table: NDArray[np.int32],
+    moves: NDArray[np.float64],
+) -> tuple[int, int]:
+    """Look for moves to a goal with hybrid A*.
+
+    A node is a pose; poses of one cell and one of ``HEADINGS`` are one, of which the cheapest
+    stays. The cost to go of a point robot leads the search. Now and then, more often near the goal,
+    a direct connection is tried, and the search ends when nothing cheaper can come any more.
+
+    Args:
+        start: x, y, yaw; the robot is taken to fit there.
+        goal: x, y, yaw; NaN where any will do.
+        ground: What stands where.
+        body: What the robot covers.
+        terms: What a move costs.
+        primitives: float64, shape ``(m, 3)``, moves to try at every node.
+        to_go: float32, shape ``(rows, columns)``, from each coarse cell; infinite where closed.
+        cell_m: Edge of a coarse cell.
+        table: int32 workspace, shape ``(2 ** k,)``; half as many nodes are visited at most.
+        moves: float64 output, shape ``(most, 3)``.
+
+    Returns:
+        How many moves there are, 0 where there is no way, -1 where the nodes did not suffice; and
+        how many nodes were expanded.
+    """
+    most_nodes = table.shape[0] // 2
+    table[:] = -1
+    poses, costs = np.empty((most_nodes, 3)), np.empty(most_nodes)
+    states, parents = np.empty(most_nodes, np.int64), np.empty(most_nodes, np.int32)
+    through = np.empty(most_nodes, np.int16)
+    keys, heap = np.empty(most_nodes), np.empty(most_nodes, np.int32)
+    curve, best_curve = np.empty((MOST_CURVES, 3)), np.empty((MOST_CURVES, 3))
+    best, best_node, best_count = np.inf, -1, 0
+    rows, columns = to_go.shape
+    count, size, expanded, next_try = 1, 1, 0, 1
+    poses[0, 0], poses[0, 1], poses[0, 2], costs[0] = start[0], start[1], start[2], 0.0
+    states[0], parents[0], through[0] = _state(start, cell_m, columns), -1, -1
+    table[_slot(table, states, states[0])] = 0
+    keys[0], heap[0] = 0.0, 0
+    full = False
+    while size > 0 and keys[0] < best:
+        node = int(heap[0])
+        _pop(keys, heap, size)
+        size -= 1
+        if table[_slot(table, states, states[node])] != node:
+            continue
+        expanded += 1
+        pose = (poses[node, 0], poses[node, 1], poses[node, 2])
+        row, column = int(pose[1] / cell_m), int(pose[0] / cell_m)
+        if expanded >= next_try:
+            next_try = expanded + 1 + int(2.0 * min(30.0, to_go[row, column]))
+            pieces, cost = connect(pose, goal, ground, body, terms, best - costs[node], curve)
+            if pieces > 0:
+                best, best_node, best_count = costs[node] + cost, node, pieces
+                best_curve[:pieces] = curve[:pieces]
+        for m in range(primitives.shape[0]):
+            move = (primitives[m, 0], primitives[m, 1], primitives[m, 2])
+            there = moved(pose, move, 1.0)
+            row, column = int(math.floor(there[1] / cell_m)), int(math.floor(there[0] / cell_m))
+            if not (0 <= row < rows and 0 <= column < columns) or to_go[row, column] == np.inf:
+                continue
+            state = _state(there, cell_m, columns)
+            slot = _slot(table, states, state)
+            rival = table[slot]
+            least = costs[node] + bare_cost(move, terms)
+            if rival >= 0 and costs[rival] <= least:
+                continue
+            cost = costs[node] + sweep_cost(pose, move, ground, body, terms)
+            key = cost + float(to_go[row, column])
+            if key >= best or (rival >= 0 and costs[rival] <= cost):
+                continue
+            if count == most_nodes:
+                full = True
+                break
+            poses[count, 0], poses[count, 1], poses[count, 2] = there
+            costs[count], states[count] = cost, state
+            parents[count], through[count] = node, m
+            table[slot] = count
+            _push(keys, heap, size, key, count)
+            size += 1
+            count += 1
+        if full:
+            break
+    if best_node < 0:
+        return (-1 if full else 0), expanded
+    steps = 0
+    node = best_node
+    while parents[node] >= 0:
+        node = int(parents[node])
+        steps += 1
+    if steps + best_count > moves.shape[0]:
+        return -1, expanded
+    node = best_node
+    for i in range(steps - 1, -1, -1):
+        moves[i] = primitives[through[node]]
+        node = int(parents[node])
+    moves[steps : steps + best_count] = best_curve[:best_count]
+    return steps + best_count, expanded
+
+
+@njit(cache=True, nogil=True)
+def _state(pose: tuple[float, float, float], cell_m: float, columns: int) -> int:
+    heading = int(math.floor(pose[2] / CIRCLE * HEADINGS + 0.5)) % HEADINGS
+    row, column = int(math.floor(pose[1] / cell_m)), int(math.floor(pose[0] / cell_m))
+    return (row * columns + column) * HEADINGS + heading
+
+
+@njit(cache=True, nogil=True)
+def follow(
+    start: tuple[float, float, float],
+    moves: NDArray[np.float64],
+    spacing_m: float,
+    spacing_rad: float,
+    poses: NDArray[np.float64],
+    reversing: NDArray[np.bool_],
+) -> int:
+    """Write the poses along moves, evenly spaced on each.
+
+    Args:
+        start: x, y, yaw.
+        moves: float64, shape ``(n, 3)``.
+        spacing_m: Largest way from one pose to the next.
+        spacing_rad: Largest turn.
+        poses: float64 output, shape ``(most, 3)``, the start first.
+        reversing: bool output, shape ``(most,)``, whether a pose is reached backwards.
+
+    Returns:
+        How many poses there are; with ``poses`` of no rows, how many there would be.
+    """
+    count = 1
+    room = poses.shape[0] > 0
+    if room:
+        poses[0] = start
+        reversing[0] = False
+    pose = start
+    for i in range(moves.shape[0]):
+        move = (moves[i, 0], moves[i, 1], moves[i, 2])
+        way = max(math.hypot(move[0], move[1]) / spacing_m, abs(move[2]) / spacing_rad)
+        pieces = int(math.ceil(way - 1e-9))
+        for k in range(1, pieces + 1):
+            if room:
+                poses[count] = moved(pose, move, k / pieces)
+                reversing[count] = move[0] < -1e-9
+            count += 1
+        pose = moved(pose, move, 1.0)
+    return count
+
+
+@njit(cache=True, nogil=True)
+def least_clearance_m(
+    poses: NDArray[np.float64], outline_m: NDArray[np.float64], ground: Ground
+) -> float:
+    """Return how near points of the footprint come to filled cells.
+
+    Args:
+        poses: float64, shape ``(n, 3)``.
+        outline_m: float64, shape ``(points, 2)``, in the base frame, no farther apart than a cell.
+        ground: What stands where.
+
+    Returns:
+        Distance in m, right to about a cell, never negative.
+    """
+    least = np.inf
+    reach = 0.0
+    for i in range(outline_m.shape[0]):
+        reach = max(reach, math.hypot(outline_m[i, 0], outline_m[i, 1]))
+    for k in range(poses.shape[0]):
+        if clearance_m(poses[k, 0], poses[k, 1], ground) - reach >= least + ground.resolution_m:
+            continue
+        cos, sin = math.cos(poses[k, 2]), math.sin(poses[k, 2])
+        for i in range(outline_m.shape[0]):
+            x = poses[k, 0] + cos * outline_m[i, 0] - sin * outline_m[i, 1]
+            y = poses[k, 1] + sin * outline_m[i, 0] + cos * outline_m[i, 1]
+            least = min(least, clearance_m(x, y, ground) - 0.5 * ground.resolution_m)
+    return max(0.0, least)
