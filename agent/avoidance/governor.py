@@ -21,6 +21,7 @@ from drivers.measurement import VelocityCommand
 SWEEP_STEP_M = 0.02  # finer than the beam spacing of a planar lidar at braking distance
 CREEP = 0.02  # m/s or rad/s; below it the robot would only creep up to what it must not touch
 LEAST_HOLD_S = 0.02
+LONGEST_REACTION_S = 0.3
 HALVINGS = 5
 ESCAPE_S = 0.8  # for which a motion must lead away from what braking does not help against
 MOST_POSES = 400
@@ -93,6 +94,13 @@ class Governor:
     def command(self) -> Twist:
         """The last command that has passed."""
         return Twist(*(float(value) for value in self._command))
+
+    @property
+    def reach_m(self) -> float:
+        """Beyond it nothing can matter, however fast the robot may be."""
+        limits = self._limits
+        braking_m = limits.speed_mps**2 / (2.0 * limits.deceleration_mps2)
+        return self._radius_m + limits.margin_m + braking_m + limits.speed_mps * LONGEST_REACTION_S
 
     def see(
         self,

@@ -13,6 +13,7 @@ from agent.kernels.local_grid import (
     NEVER,
     doubtful_points,
     integrate_rays,
+    mark_seen,
     occupied_points,
     roll,
     splat_distance,
@@ -129,18 +130,18 @@ class LocalGrid:
             self._seen_ms,
         )
 
-    def mark_free(self, x_m: float, y_m: float, radius_m: float, now_ms: int) -> None:
-        """Take note that a disc is free, as where the robot itself stands."""
-        low_x, low_y = self.origin_m
-        resolution_m = self.resolution_m
-        reach = int(radius_m / resolution_m) + 1
-        column, row = int((x_m - low_x) / resolution_m), int((y_m - low_y) / resolution_m)
-        rows = slice(max(0, row - reach), row + reach + 1)
-        columns = slice(max(0, column - reach), column + reach + 1)
-        ys = low_y + (np.arange(self._cells)[rows] + 0.5) * resolution_m - y_m
-        xs = low_x + (np.arange(self._cells)[columns] + 0.5) * resolution_m - x_m
-        inside = ys[:, None] ** 2 + xs[None, :] ** 2 <= radius_m * radius_m
-        self._seen_ms[rows, columns][inside] = now_ms
+    def stand(self, odom_from_base: Pose2, footprint: NDArray[np.float64], now_ms: int) -> None:
+        """Take the place where the robot itself stands for free.
+
+        Args:
+            odom_from_base: Where the base is.
+            footprint: Shape ``(corners, 2)``, in the base frame.
+            now_ms: When.
+        """
+        polygon = moved(odom_from_base, footprint)
+        mark_seen(
+            self.origin_m, self.resolution_m, polygon, now_ms, self._belief, self._seen_ms
+        )
 
     def measure(self, now_ms: int, moving: NDArray[np.float64]) -> None:
         """Work out the distances to what stands; what moves is left to whoever predicts it.

@@ -31,7 +31,7 @@ STALE_S = 0.3  # a scan older than that says nothing of free space
 POSE_GAIN = 0.15  # of a new pose against the one that odometry has carried on
 JUMP_M, JUMP_RAD = 0.5, 0.35  # from here on a pose is another one, and not a trembling one
 LOST_STEP_S = 0.5  # a longer gap between steps begins anew
-AHEAD_M = 0.1  # spacing of the targets on a path
+FIRST_PERIOD_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,9 @@ class NavigatorParams:
 
 class Navigator:
     """Drives to a goal, or along a path to it, past whatever stands or moves there.
+
+    Whoever has odometry of its own calls ``see``, ``place``, ``plan`` and ``govern``; ``step`` does
+    it all from measured speeds.
 
     Args:
         limits: What the base can do, and how much distance is to be kept.
@@ -67,8 +70,9 @@ class Navigator:
         self._limits = limits
         reach_m = circumscribed_radius_m(footprint) + params.planner.comfort_m
         self._grid = LocalGrid(params.grid, reach_m + params.grid.resolution_m)
-        self._sight = Sight(lidars, self._grid, footprint, params.tracks)
+        self.sight = Sight(lidars, self._grid, footprint, params.tracks)
         self._planner = Planner(params.planner, limits, model, footprint, self._grid.cells)
+        self._replan_ns = round(params.planner.step_s * 1e9)
         self._governor = Governor(limits, footprint)
         self._lidar = next(iter(lidars))
         self._odom_from_base = Pose2.identity()
@@ -76,7 +80,7 @@ class Navigator:
         self._now_ns: int | None = None
         self._velocity = Twist()
         self._planned_ns: int | None = None
-        self.plan: Plan | None = None
+        self.last_plan: Plan | None = None
         self.verdict: Verdict = self._governor.stop(0, None)
 
     def step(
@@ -88,7 +92,7 @@ class Navigator:
         goal: Goal,
         now_ns: int,
     ) -> VelocityCommand:
-        """Return what the base shall do until the next step.
+        """Return what the base shall do until the next step; ``verdict`` says why.
 
         Args:
             scan: The newest scan, or the newest of each lidar by name; ``None`` or one that was
@@ -100,124 +104,150 @@ class Navigator:
             goal: Where to come to rest.
             now_ns: Monotonic time.
         """
-        self.verdict = self._step(scan, pose, velocity, path, goal, now_ns)
-        return self.verdict.command
-
-    def _step(
-        self,
-        scan: Scan | Mapping[str, Scan] | None,
-        pose: Pose2,
-        velocity: Twist,
-        path: NDArray[np.float64],
-        goal: Goal,
-        now_ns: int,
-    ) -> Verdict:
         numbers = (pose.x_m, pose.y_m, pose.yaw_rad, goal.x_m, goal.y_m, *_values(velocity))
         if not all(map(math.isfinite, numbers)):
-            return self._governor.stop(now_ns, StopReason.BAD_COMMAND)
-        period_s = self._advance(velocity, now_ns)
+            return self.stop(now_ns, StopReason.BAD_COMMAND).command
+        period_s = self._carry_on(velocity, now_ns)
         if period_s is None:
-            return self._governor.stop(now_ns, StopReason.LATE_LOOP)
-        self._correct(pose)
-        self._look(scan)
-        seen_ns = self._sight.oldest_ns
-        if seen_ns is None or not 0 <= now_ns - seen_ns <= STALE_S * 1e9:
-            return self._governor.stop(now_ns, StopReason.NO_SCAN)
-        if self._is_there(pose, goal):
-            self._planner.reset()
-            return self._governor.stop(now_ns, None)
-        wanted = self._wanted(path, goal, velocity, now_ns, period_s)
-        points_m, moving = self._sight.dangers(self._odom_from_base, now_ns)
-        self._governor.see(points_m, now_ns, moving)
-        return self._governor.govern(wanted, velocity, period_s, now_ns)
+            return self.stop(now_ns, StopReason.LATE_LOOP).command
+        scans = {self._lidar: scan} if isinstance(scan, Scan) else scan or {}
+        for name, newest in scans.items():
+            if newest.stamp_ns <= now_ns:
+                self.see(name, newest, self._odom_from_base)
+        self.place(self._odom_from_base, pose)
+        seen_ns = self.sight.oldest_ns
+        if seen_ns is None or now_ns - seen_ns > STALE_S * 1e9:
+            return self.stop(now_ns, StopReason.NO_SCAN).command
+        if is_there(pose, goal):
+            return self.stop(now_ns, None).command
+        wanted = self.plan(path, goal, velocity, now_ns)
+        return self.govern(wanted, velocity, period_s, now_ns).command
 
-    def _advance(self, velocity: Twist, now_ns: int) -> float | None:
+    def see(self, lidar: str, scan: Scan, odom_from_base: Pose2) -> None:
+        """Take a scan; one that was seen before is left out.
+
+        Args:
+            lidar: Which lidar.
+            scan: What it saw.
+            odom_from_base: Where the odometry had the base at the stamp.
+        """
+        self.sight.see(lidar, scan, odom_from_base)
+
+    def place(self, odom_from_base: Pose2, map_from_base: Pose2) -> None:
+        """Take where the robot is now; the map follows slowly, or at once where it jumps."""
+        self._odom_from_base = odom_from_base
+        told = map_from_base @ odom_from_base.inverse()
+        if self._map_from_odom is None:
+            self._map_from_odom = told
+            return
+        expected = self._map_from_odom @ odom_from_base
+        if not expected.is_near(map_from_base, JUMP_M, JUMP_RAD):
+            self._map_from_odom = told
+            return
+        # Mixed where the robot is: far from there, at the frame's origin, headings weigh too much.
+        mixed = expected.interpolate(map_from_base, POSE_GAIN)
+        self._map_from_odom = mixed @ odom_from_base.inverse()
+
+    def plan(
+        self,
+        path: NDArray[np.float64],
+        goal: Goal,
+        velocity: Twist,
+        now_ns: int,
+        speed_mps: float = math.inf,
+        fence: NDArray[np.float64] | None = None,
+    ) -> Twist:
+        """Return the twist that leads on, from where the robot will be when the command acts.
+
+        Args:
+            path: As for :meth:`step`.
+            goal: Where to come to rest.
+            velocity: Of the base, measured.
+            now_ns: Monotonic time.
+            speed_mps: Speed limit.
+            fence: Shape ``(discs, 3)``: x, y and radius, in the map frame, outside of which the
+                base must not go; everywhere without it.
+        """
+        plan, planned_ns = self.last_plan, self._planned_ns
+        if plan is not None and planned_ns is not None:
+            age_ns = now_ns - planned_ns
+            if 0 < age_ns < 0.8 * self._replan_ns:
+                return plan.twist
+        shift_s = 0.0 if planned_ns is None else (now_ns - planned_ns) * 1e-9
+        latency_s = self._limits.base_latency_s
+        after = self._after(velocity, latency_s)
+        start = self._odom_from_base @ moved_by(_mean(velocity, after), latency_s)
+        moving = self.sight.moving(now_ns + round(latency_s * 1e9))
+        self._grid.measure(self.sight.newest_ms, moving)
+        odom_from_map = (self._map_from_odom or Pose2.identity()).inverse()
+        way_m = moved(odom_from_map, self._way_left(path, goal))
+        if fence is not None:
+            fence = np.column_stack((moved(odom_from_map, fence[:, :2]), fence[:, 2]))
+        self._planner.spread_cost(self._grid, way_m, fence)
+        speed_mps = min(speed_mps, self._limits.speed_mps)
+        plan = self._planner.plan(self._grid, start, after, speed_mps, moving, shift_s)
+        self.last_plan, self._planned_ns = plan, now_ns
+        return plan.twist
+
+    def govern(self, wanted: Twist, velocity: Twist, period_s: float, now_ns: int) -> Verdict:
+        """Pass, slow or refuse a twist; see :meth:`agent.avoidance.governor.Governor.govern`."""
+        reach_m = self._governor.reach_m
+        points_m, moving = self.sight.dangers(self._odom_from_base, reach_m, now_ns)
+        self._governor.see(points_m, now_ns, moving)
+        self.verdict = self._governor.govern(wanted, velocity, period_s, now_ns)
+        return self.verdict
+
+    def stop(self, now_ns: int, reason: StopReason | None, culprit: str = "") -> Verdict:
+        """Command standstill."""
+        self._planner.reset()
+        self.last_plan = self._planned_ns = None
+        self.verdict = self._governor.stop(now_ns, reason, culprit)
+        return self.verdict
+
+    def _carry_on(self, velocity: Twist, now_ns: int) -> float | None:
         """Carry the robot on by its own speed; ``None`` where time makes no sense."""
         before_ns, self._now_ns = self._now_ns, now_ns
         before, self._velocity = self._velocity, velocity
         if before_ns is None:
-            return 0.05
+            return FIRST_PERIOD_S
         period_s = (now_ns - before_ns) * 1e-9
         if not 0.0 < period_s <= LOST_STEP_S:
             self._grid.clear()
-            self._sight.reset()
+            self.sight.reset()
             return None
-        mean = Twist(*(0.5 * (a + b) for a, b in zip(_values(before), _values(velocity), strict=True)))
-        self._odom_from_base = self._odom_from_base @ moved_by(mean, period_s)
+        self._odom_from_base = self._odom_from_base @ moved_by(_mean(before, velocity), period_s)
         return period_s
 
-    def _correct(self, pose: Pose2) -> None:
-        """Follow the pose slowly, or at once where it is another one."""
-        told = pose @ self._odom_from_base.inverse()
-        if self._map_from_odom is None:
-            self._map_from_odom = told
-            return
-        expected = self._map_from_odom @ self._odom_from_base
-        if not expected.is_near(pose, JUMP_M, JUMP_RAD):
-            self._map_from_odom = told
-            return
-        # Where the robot is, not where the frame's far origin is, errors are small.
-        mixed = expected.interpolate(pose, POSE_GAIN)
-        self._map_from_odom = mixed @ self._odom_from_base.inverse()
+    def _way_left(self, path: NDArray[np.float64], goal: Goal) -> NDArray[np.float64]:
+        """Return the path from where the robot is abreast of it, and the goal, in the map frame."""
+        end = np.array([[goal.x_m, goal.y_m]])
+        if not len(path):
+            return end
+        here = (self._map_from_odom or Pose2.identity()) @ self._odom_from_base
+        nearest = int(np.hypot(path[:, 0] - here.x_m, path[:, 1] - here.y_m).argmin())
+        return np.concatenate((path[nearest:], end))
 
-    def _look(self, scan: Scan | Mapping[str, Scan] | None) -> None:
-        if scan is None:
-            return
-        scans = {self._lidar: scan} if isinstance(scan, Scan) else scan
-        for name, newest in scans.items():
-            self._sight.see(name, newest, self._odom_from_base)
-
-    def _is_there(self, pose: Pose2, goal: Goal) -> bool:
-        near = math.hypot(goal.x_m - pose.x_m, goal.y_m - pose.y_m) <= goal.tolerance_m
-        if not near or goal.yaw_rad is None:
-            return near
-        return abs(wrap(goal.yaw_rad - pose.yaw_rad)) <= goal.tolerance_rad
-
-    def _wanted(
-        self, path: NDArray[np.float64], goal: Goal, velocity: Twist, now_ns: int, period_s: float
-    ) -> Twist:
-        """Plan from where the robot will be when the command acts."""
-        latency_s = self._limits.base_latency_s
-        pending = self._governor.command
-        after = self._after(velocity, pending, latency_s)
-        mean = Twist(*(0.5 * (a + b) for a, b in zip(_values(velocity), _values(after), strict=True)))
-        start = self._odom_from_base @ moved_by(mean, latency_s)
-        acts_ns = now_ns + round(latency_s * 1e9)
-        moving = self._sight.moving(acts_ns)
-        self._grid.measure(self._sight.newest_ms, moving)
-        self._planner.spread_cost(self._grid, self._targets(path, goal))
-        self.plan = self._planner.plan(
-            self._grid, start, after, self._limits.speed_mps, moving, period_s
-        )
-        return self.plan.twist
-
-    def _after(self, velocity: Twist, pending: Twist, latency_s: float) -> Twist:
-        """Return the speed that the pending command will have brought about."""
-        limits = self._limits
-        changes = (
-            latency_s * max(limits.acceleration_mps2, limits.deceleration_mps2),
-            latency_s * max(limits.acceleration_mps2, limits.deceleration_mps2),
-            latency_s * max(limits.yaw_acceleration_radps2, limits.yaw_deceleration_radps2),
-        )
+    def _after(self, velocity: Twist, latency_s: float) -> Twist:
+        """Return the speed that the last command will have brought about."""
+        limits, pending = self._limits, self._governor.command
+        most_mps = latency_s * max(limits.acceleration_mps2, limits.deceleration_mps2)
+        most_radps = latency_s * max(limits.yaw_acceleration_radps2, limits.yaw_deceleration_radps2)
         return Twist(
             *(
                 a + min(most, max(-most, b - a))
-                for a, b, most in zip(_values(velocity), _values(pending), changes, strict=True)
+                for a, b, most in zip(
+                    _values(velocity), _values(pending), (most_mps, most_mps, most_radps), strict=True
+                )
             )
         )
 
-    def _targets(self, path: NDArray[np.float64], goal: Goal) -> NDArray[np.float64]:
-        """Return where the cost to go begins, in the odometry frame, and what it is there."""
-        if self._map_from_odom is None or not len(path):
-            goal_m = self._to_odom(np.array([[goal.x_m, goal.y_m]]))
-            return np.column_stack((goal_m, [0.0]))
-        points_m = self._to_odom(np.vstack((path, [[goal.x_m, goal.y_m]])))
-        left_m = np.hypot(*np.diff(points_m, axis=0).T)[::-1].cumsum()[::-1]
-        return np.column_stack((points_m, np.append(left_m, 0.0)))
 
-    def _to_odom(self, points_m: NDArray[np.float64]) -> NDArray[np.float64]:
-        map_from_odom = self._map_from_odom or Pose2.identity()
-        return moved(map_from_odom.inverse(), points_m)
+def is_there(pose: Pose2, goal: Goal) -> bool:
+    """Return whether a pose is within the tolerances of a goal."""
+    near = math.hypot(goal.x_m - pose.x_m, goal.y_m - pose.y_m) <= goal.tolerance_m
+    return near and (
+        goal.yaw_rad is None or abs(wrap(goal.yaw_rad - pose.yaw_rad)) <= goal.tolerance_rad
+    )
 
 
 def moved_by(twist: Twist, time_s: float) -> Pose2:
@@ -235,3 +265,9 @@ def moved_by(twist: Twist, time_s: float) -> Pose2:
 
 def _values(twist: Twist) -> tuple[float, float, float]:
     return twist.forward_mps, twist.lateral_mps, twist.yaw_rate_radps
+
+
+def _mean(one: Twist, other: Twist) -> Twist:
+    return Twist(
+        *(0.5 * (a + b) for a, b in zip(_values(one), _values(other), strict=True))
+    )

@@ -10,6 +10,7 @@ pairs, so that the same input gives the same command and the mirrored one the mi
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -21,7 +22,8 @@ from agent.avoidance.local_grid import LocalGrid
 from agent.avoidance.motion import MotionLimits, MotionModel, control_bounds
 from agent.geometry.pose import Pose2
 from agent.geometry.twist import Twist
-from agent.kernels.cost_to_go import descend, propagate, travel_cost
+from agent.kernels.cost_to_go import descend, fence_in, propagate, travel_cost
+from agent.kernels.local_grid import splat_distance
 from agent.kernels.rollout import WEIGHTS, blend, pursue, roll_out
 
 SEED = 20_260_101  # of the samples, which are drawn once
@@ -46,6 +48,8 @@ class PlannerParams:
         moving_margin_m: Distance to keep from what moves.
         aversion: What a metre costs more where the way is only just wide enough.
         closed_cost: What a metre costs where the footprint does not fit.
+        adherence: What a metre costs more beside the path.
+        adherence_m: How far beside it that is fully so.
         to_go: Weight of the cost to go, along the plan.
         at_end: Weight of the cost to go, at its end.
         clearance: Weight of nearness.
@@ -68,6 +72,8 @@ class PlannerParams:
     moving_margin_m: Annotated[float, Gt(0), Le(3)] = 0.5
     aversion: Annotated[float, Ge(0)] = 6.0
     closed_cost: Annotated[float, Gt(1)] = 60.0
+    adherence: Annotated[float, Ge(0)] = 0.5
+    adherence_m: Annotated[float, Gt(0)] = 1.0
     to_go: Annotated[float, Ge(0)] = 1.0
     at_end: Annotated[float, Ge(0)] = 3.0
     clearance: Annotated[float, Ge(0)] = 1.5
@@ -125,6 +131,8 @@ class Planner:
         self._one_cost = np.empty(1)
         coarse = cells // 2
         self._cost = np.empty((coarse, coarse), np.float32)
+        self._aside_m = np.empty((coarse, coarse), np.float32)
+        self._allowed = np.empty((coarse, coarse), np.bool_)
         self._to_go = np.empty((coarse, coarse), np.float32)
         self._queue = np.empty((8 * coarse * coarse, 2), np.int32)
         self._buckets = np.empty(BUCKETS, np.int32)
@@ -139,38 +147,50 @@ class Planner:
         """Forget the last plan."""
         self._last[:] = 0.0
 
-    def spread_cost(self, grid: LocalGrid, targets_m: NDArray[np.float64]) -> None:
+    def spread_cost(
+        self, grid: LocalGrid, way_m: NDArray[np.float64], fence: NDArray[np.float64] | None = None
+    ) -> None:
         """Work out the cost to go over the grid.
 
         Args:
             grid: With its distances measured.
-            targets_m: Shape ``(targets, 3)``: x, y and cost from there on. Those outside the window
-                count where the straight way to them enters it.
+            way_m: Shape ``(points, 2)``, the way that is left, or only its end; in the odometry
+                frame. It is left where it is blocked, and preferred where it is not.
+            fence: Shape ``(discs, 3)``: x, y and radius, outside of which the robot's origin must not
+                go; everywhere without it.
         """
         p = self._params
+        coarse_m = 2.0 * grid.resolution_m
         travel_cost(
             grid.distance_m, self._open_m, self.wide_m, p.aversion, p.closed_cost, self._cost
         )
+        if len(way_m) > 1:
+            splat_distance(
+                grid.origin_m, coarse_m, sampled(way_m, coarse_m), p.adherence_m, self._aside_m
+            )
+            self._cost += p.adherence * (self._aside_m / np.float32(p.adherence_m))
+        if fence is not None:
+            fence_in(grid.origin_m, coarse_m, fence, p.closed_cost, self._allowed, self._cost)
         self._to_go[:] = np.inf
-        coarse_m = 2.0 * grid.resolution_m
-        origin = np.array(grid.origin_m)
         cells = self._to_go.shape[0]
-        inside = np.floor((targets_m[:, :2] - origin) / coarse_m).astype(np.int64)
-        fits = ((inside >= 0) & (inside < cells)).all(axis=1)
-        if fits.any():
-            for (column, row), to_go in zip(inside[fits], targets_m[fits, 2], strict=True):
-                self._to_go[row, column] = min(self._to_go[row, column], to_go)
+        at = np.floor((way_m - np.array(grid.origin_m)) / coarse_m).astype(np.int64)
+        inside = ((at >= 0) & (at < cells)).all(axis=1)
+        # The way is followed as far as it stays in the window.
+        end = len(way_m) - 1 if inside.all() else max(0, int(np.argmin(inside)) - 1)
+        if inside[end]:
+            self._to_go[at[end, 1], at[end, 0]] = 0.0
         else:
-            # All border cells, by the straight way from there.
-            line = origin + coarse_m * (np.arange(cells)[:, None] + 0.5)
-            for target in targets_m:
-                for row, column in ((0, None), (-1, None), (None, 0), (None, -1)):
-                    xs = line[:, 0] if column is None else np.full(cells, line[column, 0])
-                    ys = line[:, 1] if row is None else np.full(cells, line[row, 1])
-                    straight = target[2] + np.hypot(xs - target[0], ys - target[1])
-                    index = (slice(None) if row is None else row, slice(None) if column is None else column)
-                    self._to_go[index] = np.minimum(self._to_go[index], straight)
+            self._enter_from(way_m[end], grid)
         propagate(self._cost, coarse_m, self._to_go, self._queue, self._buckets)
+
+    def _enter_from(self, target_m: NDArray[np.float64], grid: LocalGrid) -> None:
+        """Begin at all cells of the border, by the straight way from there to a target outside."""
+        coarse_m, cells = 2.0 * grid.resolution_m, self._to_go.shape[0]
+        away_m = coarse_m * (np.arange(cells) + 0.5)
+        dx, dy = (grid.origin_m[axis] + away_m - target_m[axis] for axis in (0, 1))
+        for edge in (0, -1):
+            self._to_go[edge] = np.minimum(self._to_go[edge], np.hypot(dx, dy[edge]))
+            self._to_go[:, edge] = np.minimum(self._to_go[:, edge], np.hypot(dx[edge], dy))
 
     def plan(
         self,
@@ -266,6 +286,18 @@ class Planner:
     def _first(self, controls, state, bounds) -> Twist:  # type: ignore[no-untyped-def]
         forward, lateral, turn = (float(v) for v in controls[0])
         return Twist(forward, lateral, turn * forward if self._car else turn)
+
+
+def sampled(line_m: NDArray[np.float64], step_m: float) -> NDArray[np.float64]:
+    """Return points along a line, its corners among them, no farther apart than a step."""
+    parts = [
+        start + np.linspace(0.0, 1.0, max(1, math.ceil(math.dist(start, end) / step_m)), endpoint=False)[
+            :, None
+        ]
+        * (end - start)
+        for start, end in pairwise(line_m)
+    ]
+    return np.concatenate([*parts, line_m[-1:]])
 
 
 def _noise(samples: int, steps: int, knots: int) -> NDArray[np.float32]:

@@ -1,8 +1,8 @@
-"""What all lidars see around the robot, as obstacle points at one moment.
+"""What all lidars have seen around the robot, carried along with the odometry.
 
-Lidars turn at their own pace, so their newest scans are of different moments. The points of each
-are taken along with the odometry to the moment of the newest; the union counts as being as old as
-its oldest scan, so that what may have moved meanwhile is allowed for.
+Lidars turn at their own pace, so their newest scans are of different moments. The returns of each
+are taken along to the present moment; together they count as being as old as the oldest scan, so
+that what may have moved meanwhile is allowed for. What is out of sight now is remembered in a grid.
 """
 
 import math
@@ -12,12 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.avoidance.footprint import circumscribed_radius_m
 from agent.avoidance.local_grid import LocalGrid
 from agent.avoidance.tracks import ObjectTracker, TrackParams
 from agent.geometry.points import moved
 from agent.geometry.pose import Pose2
-from agent.kernels.clearance import scan_points_m
 from agent.kernels.stopping import smooth_ranges
 from drivers.measurement import Scan
 
@@ -52,61 +50,6 @@ class LidarMount:
         return replace(scan, **arrays)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _View:
-    """The points of one scan, in the base frame of its moment."""
-
-    stamp_ns: int
-    odom_from_base: Pose2
-    points_m: NDArray[np.float64]
-
-
-class Surroundings:
-    """The newest scan of each lidar, joined."""
-
-    def __init__(self, mounts: Mapping[str, LidarMount]) -> None:
-        self._mounts = mounts
-        self._views: dict[str, _View] = {}
-        self.points_m: NDArray[np.float64] = np.empty((0, 2))
-
-    def see(self, lidar: str, scan: Scan, odom_from_base: Pose2) -> None:
-        """Take the newest scan of a lidar in place of its last one.
-
-        Args:
-            lidar: Which one.
-            scan: What it saw of the world.
-            odom_from_base: Where the base was at the scan's stamp.
-        """
-        mount = self._mounts[lidar].base_from_lidar
-        points_m = scan_points_m(
-            scan.angles_rad, scan.ranges_m, mount.x_m, mount.y_m, mount.yaw_rad
-        )
-        self._views[lidar] = _View(scan.stamp_ns, odom_from_base, points_m)
-        self.points_m = self._joined()
-
-    def stamp_ns(self, lidar: str) -> int | None:
-        """Return when the newest scan of a lidar was measured, None before the first."""
-        view = self._views.get(lidar)
-        return None if view is None else view.stamp_ns
-
-    @property
-    def oldest_ns(self) -> int:
-        """When the oldest scan among the joined ones was measured; there must be one."""
-        return min(view.stamp_ns for view in self._views.values())
-
-    def _joined(self) -> NDArray[np.float64]:
-        newest = max(self._views.values(), key=lambda view: view.stamp_ns)
-        base_from_odom = newest.odom_from_base.inverse()
-        return np.concatenate(
-            [
-                view.points_m
-                if view is newest
-                else moved(base_from_odom @ view.odom_from_base, view.points_m)
-                for view in self._views.values()
-            ]
-        )
-
-
 NOISE_MOST_M = 0.05
 QUIET_M = 0.004  # a lidar that is no noisier needs no smoothing
 SMOOTH_HALF_M = 0.06
@@ -124,7 +67,7 @@ class Sight:
     ) -> None:
         self._mounts = mounts
         self._grid = grid
-        self._radius_m = circumscribed_radius_m(footprint)
+        self._footprint = footprint
         self._trackers = {name: ObjectTracker(tracks) for name in mounts}
         self._stamps_ns: dict[str, int] = {}
         self._returns: dict[str, tuple[Pose2, NDArray[np.float64]]] = {}
@@ -143,6 +86,10 @@ class Sight:
         if len(self._stamps_ns) < len(self._mounts):
             return None
         return min(self._stamps_ns.values())
+
+    def stamp_ns(self, lidar: str) -> int | None:
+        """Return when the newest scan of a lidar was measured, ``None`` before the first."""
+        return self._stamps_ns.get(lidar)
 
     def see(self, lidar: str, scan: Scan, odom_from_base: Pose2) -> None:
         """Take a scan; one that was seen before is left out.
@@ -165,11 +112,10 @@ class Sight:
         ends_m = np.column_stack(
             (eye.x_m + reach_m * np.cos(bearings), eye.y_m + reach_m * np.sin(bearings))
         )
-        hits = back.copy()
         self.newest_ms = scan.stamp_ns // 1_000_000
         self._grid.follow(odom_from_base)
-        self._grid.see(odom_from_base, (eye.x_m, eye.y_m), ends_m, hits, self.newest_ms)
-        self._grid.mark_free(odom_from_base.x_m, odom_from_base.y_m, 0.5 * self._radius_m, self.newest_ms)
+        self._grid.see(odom_from_base, (eye.x_m, eye.y_m), ends_m, back, self.newest_ms)
+        self._grid.stand(odom_from_base, self._footprint, self.newest_ms)
         points_m = ends_m[back]
         self._returns[lidar] = (odom_from_base, points_m)
         self._trackers[lidar].update(
@@ -181,14 +127,30 @@ class Sight:
         """Return what moves: x, y, vx, vy, radius and deviation, in the odometry frame."""
         return np.concatenate([tracker.predict(now_ns) for tracker in self._trackers.values()])
 
-    def dangers(
-        self, odom_from_base: Pose2, now_ns: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return what stands in the way or has not been seen, and what moves, in the base frame."""
+    def returns(self, odom_from_base: Pose2) -> NDArray[np.float64]:
+        """Return what the newest scans have hit, shape ``(points, 2)``, in the base frame."""
         base_from_odom = odom_from_base.inverse()
         parts = [moved(base_from_odom @ pose, points) for pose, points in self._returns.values()]
-        doubtful = self._grid.doubtful_near(odom_from_base.x_m, odom_from_base.y_m, 1.5, self.newest_ms)
-        parts.append(moved(base_from_odom, doubtful))
+        return np.concatenate([np.empty((0, 2)), *parts])
+
+    def dangers(
+        self, odom_from_base: Pose2, reach_m: float, now_ns: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return what stands in the way or has not been seen, and what moves, in the base frame.
+
+        Args:
+            odom_from_base: Where the base is.
+            reach_m: How far around it.
+            now_ns: When.
+
+        Returns:
+            Points, shape ``(points, 2)``, and discs, shape ``(objects, 5)``: x, y, vx, vy, radius.
+        """
+        base_from_odom = odom_from_base.inverse()
+        doubtful = self._grid.doubtful_near(
+            odom_from_base.x_m, odom_from_base.y_m, reach_m, self.newest_ms
+        )
+        points_m = np.concatenate((self.returns(odom_from_base), moved(base_from_odom, doubtful)))
         moving = self.moving(now_ns)
         turned = np.empty((len(moving), 5))
         cos, sin = math.cos(base_from_odom.yaw_rad), math.sin(base_from_odom.yaw_rad)
@@ -196,7 +158,7 @@ class Sight:
         turned[:, 2] = cos * moving[:, 2] - sin * moving[:, 3]
         turned[:, 3] = sin * moving[:, 2] + cos * moving[:, 3]
         turned[:, 4] = moving[:, 4]
-        return np.concatenate(parts), turned
+        return points_m, turned
 
 
 def _smoothed(scan: Scan) -> NDArray[np.float32]:

@@ -215,16 +215,16 @@ class CarrierDetector:
         joined, ranges_m, _, closed = joints(points_m, rays, origin_m, BREAK_ANGLE_RAD, sigma_m)
         # A piece that goes on from the last ray to the first must not be cut there.
         start = int(np.argmin(joined))
-        points_m, rays, ranges_m, joined, chosen = (
-            np.roll(array, -start, axis=0) for array in (points_m, rays, ranges_m, joined, chosen)
-        )
+        order = np.roll(np.arange(len(chosen)), -start)
+        points_m, rays, ranges_m = points_m[order], rays[order], ranges_m[order]
+        joined, chosen = joined[order], chosen[order]
         joined[0] = False
         pieces, bent = convex_pieces(points_m, joined, SIGMAS * sigma_m)
         ends = free_ends(pieces, bent, rays, returns.ray_count, ranges_m, closed)
         found = []
-        for (first, last), free in zip(pieces.tolist(), ends.all(axis=1).tolist(), strict=True):
+        for (first, last), (left, right) in zip(pieces.tolist(), ends.tolist(), strict=True):
             for begin, end in self._straight(points_m, first, last, of_these):
-                whole = free and (begin, end) == (first, last)
+                whole = left and right and (begin, end) == (first, last)
                 candidate = self._candidate(
                     points_m[begin:end] - origin_m, chosen[begin:end], spacing_rad, of_these, whole
                 )
@@ -279,7 +279,7 @@ class CarrierDetector:
             return None
         centre, normal_rad = mean, wrap(bearing + math.pi)
         if legs.any():
-            # Of a leg the front is seen, of a circle on average pi/8 of its width before the middle.
+            # The front of a leg is seen; a circle's is pi/8 of its width before the middle.
             centre = mean + math.pi / 8.0 * float(width_m[legs].mean()) * toward
         elif len(sights_m) > 2:
             centre, normal_rad = 0.5 * (sights_m[0] + sights_m[-1]), _normal_rad(sights_m)
@@ -395,7 +395,7 @@ class CarrierDetector:
         if residual_m > 2.5 * self._params.range_sigma_m:
             return None
         excess = max(1.0, (residual_m / self._params.range_sigma_m) ** 2)
-        covariance = excess * np.linalg.inv(information)
+        covariance = np.asarray(excess * np.linalg.inv(information), np.float64)
         refined = Pose2(*at.tolist()) @ Pose2.identity()
         return CarrierSighting(refined, covariance, int(kept.sum()), marks_seen, residual_m)
 

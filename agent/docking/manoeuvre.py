@@ -8,7 +8,7 @@ robot", ICRA 1990, linearized and with the way in place of time.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
@@ -17,6 +17,7 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 
 from agent.docking.track import CarrierTrack
+from agent.errors import ConfigError
 from agent.geometry.angle import wrap
 from agent.geometry.points import moved
 from agent.geometry.pose import Pose2
@@ -33,7 +34,6 @@ DRIVE_OFF_RAD = math.radians(8.0)  # more turn to go is made on the spot
 ASTRAY_RAD = math.radians(35.0)
 CREEP_MPS, CREEP_RADPS = 0.012, 0.03  # slower, wheels of a heavy robot stick
 SPEED_PER_M, RATE_PER_RAD = 1.2, 1.5  # of the last bit, so that latency cannot overshoot
-LEAST_SPEED_MPS = 0.02
 
 
 class Phase(StrEnum):
@@ -82,7 +82,7 @@ class DockingParams:
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
-    carrier_from_end: Pose2 = Pose2(0.0, 0.0, 0.0)
+    carrier_from_end: Pose2 = field(default_factory=Pose2.identity)
     align_m: Annotated[float, Gt(0), Le(5)] = 1.6
     retreat_m: Annotated[float, Gt(0), Le(5)] = 1.0
     attempts: Annotated[int, Ge(1), Le(20)] = 4
@@ -96,7 +96,7 @@ class DockingParams:
     lateral_tolerance_m: Annotated[float, Gt(0), Le(0.05)] = 0.006
     tolerance_rad: Annotated[float, Gt(0), Le(0.1)] = math.radians(0.15)
     dwell_s: Annotated[float, Gt(0), Le(10)] = 1.0
-    blind_s: Annotated[float, Gt(0), Le(30)] = 2.0
+    blind_s: Annotated[float, Gt(0), Le(30)] = 5.0
     blind_m: Annotated[float, Gt(0), Le(2)] = 0.3
     patience_s: Annotated[float, Gt(0), Le(300)] = 10.0
     duration_s: Annotated[float, Gt(0), Le(600)] = 120.0
@@ -152,6 +152,10 @@ class Docking:
         limits: What the base can do.
         footprint: Shape ``(corners, 2)``, in the base frame.
         outline_m: Shape ``(points, 2)``, the carrier's marks in its frame.
+
+    Raises:
+        ConfigError: From the align point there is no way to the end pose on which the footprint
+            keeps its margin of the marks and the lateral error decays.
     """
 
     def __init__(
@@ -172,12 +176,16 @@ class Docking:
         self._attempt = 1
         self._started_ns: int | None = None
         self._standing_ns: int | None = None
-        self._unseen_ns: int | None = None
         self._seen_at = Pose2.identity()
-        self._last_seen_ns: int | None = None
-        self._backing = False
-        self._facing = False
-        self._reversing = False
+        self._seen_ns: int | None = None
+        self._noticed_ns = 0
+        self._backing = self._facing = self._reversing = False
+        for aside_m in (-ARRIVED_M, 0.0, ARRIVED_M):
+            if not self._can_enter(Pose2(-params.align_m, aside_m, 0.0)):
+                raise ConfigError(
+                    f"there is no way for the footprint from {params.align_m} m before the end pose"
+                    f" and {aside_m} m beside its axis"
+                )
 
     def step(self, track: CarrierTrack, odom_from_base: Pose2, now_ns: int) -> DockingStep:
         """Return what to do next.
@@ -188,30 +196,35 @@ class Docking:
             now_ns: Monotonic time.
         """
         if self._started_ns is None:
-            self._started_ns = self._unseen_ns = now_ns
+            self._started_ns = self._noticed_ns = now_ns
         pose = track.base_from_carrier(odom_from_base)
         end_from_base = None if pose is None else self._end_from_carrier @ pose.inverse()
         if self._phase in (Phase.DONE, Phase.FAILED):
             return self._said(STANDSTILL, end_from_base)
         if (now_ns - self._started_ns) * 1e-9 > self._params.duration_s:
             return self._fail(Failure.TOO_LONG, end_from_base)
-        if track.seen_ns is not None and track.seen_ns != self._last_seen_ns:
-            self._last_seen_ns, self._seen_at, self._unseen_ns = track.seen_ns, odom_from_base, now_ns
-        unseen_s = (now_ns - (self._unseen_ns or now_ns)) * 1e-9
+        if track.seen_ns != self._seen_ns:
+            self._seen_ns, self._seen_at, self._noticed_ns = track.seen_ns, odom_from_base, now_ns
+        unseen_s = (now_ns - self._noticed_ns) * 1e-9
         if unseen_s > self._params.patience_s:
-            found = self._phase is not Phase.SEARCHING
-            return self._fail(Failure.LOST if found else Failure.NOT_FOUND, end_from_base)
+            searching = self._phase is Phase.SEARCHING
+            return self._fail(Failure.NOT_FOUND if searching else Failure.LOST, end_from_base)
         blind_m = odom_from_base.distance_m(self._seen_at)
-        if (
-            end_from_base is None
-            or unseen_s > self._params.blind_s
-            or (self._last_seen_ns is not None and blind_m > self._params.blind_m)
-        ):
+        is_blind = unseen_s > self._params.blind_s or blind_m > self._params.blind_m
+        if end_from_base is None or is_blind:
             return self._said(STANDSTILL, end_from_base)
         if self._phase is Phase.SEARCHING:
-            self._enter(Phase.APPROACHING if self._can_enter(end_from_base) else Phase.ALIGNING)
+            self._begin(end_from_base)
         twist = self._drive(self._foreseen(end_from_base), now_ns)
         return self._said(twist, end_from_base)
+
+    def _begin(self, pose: Pose2) -> None:
+        """Choose where to begin: who is among the marks must leave along the axis first."""
+        radius_m = float(np.hypot(self._footprint[:, 0], self._footprint[:, 1]).max())
+        away_m = np.hypot(self._outline_m[:, 0] - pose.x_m, self._outline_m[:, 1] - pose.y_m)
+        enters = self._can_enter(pose)
+        self._backing = not enters and float(away_m.min()) < radius_m + self._params.margin_m
+        self._enter(Phase.APPROACHING if enters or self._backing else Phase.ALIGNING)
 
     def _said(self, twist: Twist, end_from_base: Pose2 | None) -> DockingStep:
         self._twist = twist
@@ -271,20 +284,16 @@ class Docking:
 
     def _approach(self, pose: Pose2) -> Twist:
         """Drive in along the axis, as long as that leads to the end pose."""
-        if pose.x_m > -self._params.final_m:
+        if self._phase is Phase.APPROACHING and pose.x_m > -self._params.final_m:
             self._enter(Phase.FINAL)
         if not self._can_enter(pose):
             return self._retry(pose)
-        if self._phase is Phase.FINAL:
-            ahead_m, top_mps = -pose.x_m, self._params.final_mps
-        else:
-            ahead_m, top_mps = -pose.x_m - self._params.final_m, self._params.speed_mps
         final_mps = self._params.final_mps
-        speed_mps = self._speed_mps(max(ahead_m, 0.0), top_mps)
-        if self._phase is Phase.APPROACHING:
-            braked = math.sqrt(final_mps**2 + self._limits.deceleration_mps2 * max(ahead_m, 0.0))
-            speed_mps = min(top_mps, braked)
-        return self._along(pose, speed_mps)
+        if self._phase is Phase.FINAL:
+            return self._along(pose, self._speed_mps(max(-pose.x_m, 0.0), final_mps))
+        ahead_m = -pose.x_m - self._params.final_m
+        braked_mps = math.sqrt(final_mps**2 + self._limits.deceleration_mps2 * ahead_m)
+        return self._along(pose, min(self._params.speed_mps, braked_mps))
 
     def _along(self, pose: Pose2, speed_mps: float) -> Twist:
         """Feed lateral error and heading back into the turn; speeds below zero back off."""
@@ -307,12 +316,15 @@ class Docking:
         return self._back_off(pose)
 
     def _back_off(self, pose: Pose2) -> Twist:
+        """Leave along the axis: as far as an attempt needs, at most to the align point."""
         ahead_m = pose.x_m + self._params.retreat_m
-        if ahead_m <= 0.0:
-            self._backing = False
-            self._enter(Phase.APPROACHING if self._can_enter(pose) else Phase.ALIGNING)
-            return STANDSTILL
-        return self._along(pose, -self._speed_mps(ahead_m, self._params.final_mps * 1.5))
+        if ahead_m <= 0.0 and not self._can_enter(pose):
+            ahead_m = pose.x_m + self._params.align_m
+        if ahead_m > 0.0:
+            return self._along(pose, -self._speed_mps(ahead_m, self._params.final_mps))
+        self._backing = False
+        self._enter(Phase.APPROACHING if self._can_enter(pose) else Phase.ALIGNING)
+        return STANDSTILL
 
     def _finish(self, pose: Pose2, now_ns: int) -> Twist:
         """Come to rest, look, and correct what is left."""

@@ -1,7 +1,7 @@
 """Where a carrier is, over many scans and the odometry between them.
 
-The carrier stands still and the odometry drifts, so the estimate is a Kalman filter of the carrier's
-pose in the base frame, carried along with the odometry. What does not fit it is left out.
+The carrier stands still and the odometry drifts, so the estimate is a Kalman filter of the pose of
+the carrier in the base frame, carried along with the odometry. What does not fit is left out.
 """
 
 import math

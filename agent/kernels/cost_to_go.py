@@ -50,6 +50,40 @@ def travel_cost(
 
 
 @njit(cache=True, nogil=True)
+def fence_in(
+    origin_m: tuple[float, float],
+    resolution_m: float,
+    discs_m: NDArray[np.float64],
+    closed_cost: float,
+    allowed: NDArray[np.bool_],
+    cost: NDArray[np.float32],
+) -> None:
+    """Close all cells whose centre lies in none of some discs.
+
+    Args:
+        origin_m: Lower left corner of the grid.
+        resolution_m: Side of a cell.
+        discs_m: float64, shape ``(discs, 3)``: x, y and radius; close together they make a corridor.
+        closed_cost: What a metre costs outside.
+        allowed: Workspace, shape ``(rows, columns)``.
+        cost: float32, shape ``(rows, columns)``, of a metre, updated.
+    """
+    rows, columns = cost.shape
+    allowed[:, :] = False
+    for i in range(discs_m.shape[0]):
+        x, y = (discs_m[i, 0] - origin_m[0]) / resolution_m, (discs_m[i, 1] - origin_m[1]) / resolution_m
+        reach = discs_m[i, 2] / resolution_m
+        for row in range(max(0, int(y - reach)), min(rows, int(y + reach) + 1)):
+            for column in range(max(0, int(x - reach)), min(columns, int(x + reach) + 1)):
+                if math.hypot(column + 0.5 - x, row + 0.5 - y) <= reach:
+                    allowed[row, column] = True
+    for row in range(rows):
+        for column in range(columns):
+            if not allowed[row, column]:
+                cost[row, column] = max(cost[row, column], closed_cost)
+
+
+@njit(cache=True, nogil=True)
 def propagate(
     cost: NDArray[np.float32],
     resolution_m: float,

@@ -14,6 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from agent.kernels.clearance import signed_distance_m
+
 HIT = 3  # what a ray that ends in a cell adds to its belief
 MOST = 9  # so that a cell is free again after a few rays went through it
 OCCUPIED = 3  # from which belief on a cell counts as occupied
@@ -86,6 +88,39 @@ def integrate_rays(
             hit_ms[row, column] = now_ms
             seen_ms[row, column] = now_ms
             belief[row, column] = min(MOST, belief[row, column] + HIT)
+
+
+@njit(cache=True, nogil=True)
+def mark_seen(
+    origin_m: tuple[float, float],
+    resolution_m: float,
+    polygon: NDArray[np.float64],
+    now_ms: int,
+    belief: NDArray[np.int8],
+    seen_ms: NDArray[np.int32],
+) -> None:
+    """Take the cells within a polygon for free, as those on which the robot itself stands.
+
+    Args:
+        origin_m: Lower left corner of the grid.
+        resolution_m: Side of a cell.
+        polygon: float64, shape ``(corners, 2)``.
+        now_ms: When.
+        belief: As for :func:`integrate_rays`, updated.
+        seen_ms: The same.
+    """
+    rows, columns = belief.shape
+    low_column = max(0, int((polygon[:, 0].min() - origin_m[0]) / resolution_m))
+    high_column = min(columns - 1, int((polygon[:, 0].max() - origin_m[0]) / resolution_m))
+    low_row = max(0, int((polygon[:, 1].min() - origin_m[1]) / resolution_m))
+    high_row = min(rows - 1, int((polygon[:, 1].max() - origin_m[1]) / resolution_m))
+    for row in range(low_row, high_row + 1):
+        for column in range(low_column, high_column + 1):
+            x = origin_m[0] + (column + 0.5) * resolution_m
+            y = origin_m[1] + (row + 0.5) * resolution_m
+            if signed_distance_m(x, y, polygon) < 0.0:
+                seen_ms[row, column] = now_ms
+                belief[row, column] = 0
 
 
 @njit(cache=True, nogil=True)

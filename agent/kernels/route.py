@@ -130,9 +130,7 @@ def price_of_cells(
 
 
 @njit(cache=True, nogil=True)
-def add_filled(
-    cells: NDArray[np.int64], limit: float, distance: NDArray[np.float32]
-) -> None:
+def add_filled(cells: NDArray[np.int64], limit: float, distance: NDArray[np.float32]) -> None:
     """Bring distances up to date after cells have been filled.
 
     Args:
@@ -179,10 +177,10 @@ def inside_band(
         ax, ay = line_m[k, 0], line_m[k, 1]
         ex, ey = line_m[k + 1, 0] - ax, line_m[k + 1, 1] - ay
         length = math.hypot(ex, ey)
-        low_row = max(0, int(math.floor((min(ay, ay + ey) - wide_m) / resolution_m)))
-        low_column = max(0, int(math.floor((min(ax, ax + ex) - wide_m) / resolution_m)))
-        end_row = min(rows, int(math.ceil((max(ay, ay + ey) + wide_m) / resolution_m)) + 1)
-        end_column = min(columns, int(math.ceil((max(ax, ax + ex) + wide_m) / resolution_m)) + 1)
+        low_row = max(0, math.floor((min(ay, ay + ey) - wide_m) / resolution_m))
+        low_column = max(0, math.floor((min(ax, ax + ex) - wide_m) / resolution_m))
+        end_row = min(rows, math.ceil((max(ay, ay + ey) + wide_m) / resolution_m) + 1)
+        end_column = min(columns, math.ceil((max(ax, ax + ex) + wide_m) / resolution_m) + 1)
         for row in range(low_row, end_row):
             for column in range(low_column, end_column):
                 dx = (column + 0.5) * resolution_m - ax
@@ -228,7 +226,7 @@ def touches(
     for i in range(corners):
         v = y + sin * hull[i, 0] + cos * hull[i, 1]
         low, high = min(low, v), max(high, v)
-    first, last = int(math.floor(low)), int(math.floor(high))
+    first, last = math.floor(low), math.floor(high)
     if first < 0 or last >= rows:
         return True
     left = np.full(last - first + 1, np.inf)
@@ -241,8 +239,8 @@ def touches(
         by = y + sin * hull[i, 0] + cos * hull[i, 1]
         px, py, qx, qy = (ax, ay, bx, by) if ay <= by else (bx, by, ax, ay)
         slope = (qx - px) / (qy - py) if qy - py > 1e-12 else 0.0
-        row = int(math.floor(py))
-        end = int(math.floor(qy))
+        row = math.floor(py)
+        end = math.floor(qy)
         enter = px
         while True:
             leave = qx if row == end else px + slope * (row + 1 - py)
@@ -254,7 +252,7 @@ def touches(
             enter = leave
             row += 1
     for k in range(last - first + 1):
-        begin, end = int(math.floor(left[k])), int(math.floor(right[k]))
+        begin, end = math.floor(left[k]), math.floor(right[k])
         if begin < 0 or end >= columns:
             return True
         if ground.filled[first + k, end + 1] != ground.filled[first + k, begin]:
@@ -265,8 +263,8 @@ def touches(
 @njit(cache=True, nogil=True)
 def clearance_m(x_m: float, y_m: float, ground: Ground) -> float:
     """Return the distance of the cell under a point, negative off the grid."""
-    row = int(math.floor(y_m / ground.resolution_m))
-    column = int(math.floor(x_m / ground.resolution_m))
+    row = math.floor(y_m / ground.resolution_m)
+    column = math.floor(x_m / ground.resolution_m)
     if not (0 <= row < ground.distance_m.shape[0] and 0 <= column < ground.distance_m.shape[1]):
         return -1.0
     return float(ground.distance_m[row, column])
@@ -365,9 +363,7 @@ def _wrapped(angle: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _tau_omega(
-    u: float, v: float, xi: float, eta: float, phi: float
-) -> tuple[float, float]:
+def _tau_omega(u: float, v: float, xi: float, eta: float, phi: float) -> tuple[float, float]:
     """Return the first and last arc of the words of four arcs (equations 8.7 and 8.8)."""
     delta = _wrapped(u - v)
     a, b = math.sin(u) - math.sin(delta), math.cos(u) - math.cos(delta) - 1.0
@@ -605,7 +601,7 @@ def connect(
     trial = np.empty((MOST_CURVES, 3))
     best, found = most, 0
     for kind in range(4):
-        if kind < 2 and not terms.pivots or kind >= 2 and not terms.slides:
+        if (kind < 2 and not terms.pivots) or (kind >= 2 and not terms.slides):
             continue
         if kind == 1 and terms.reverse == np.inf:
             continue
@@ -721,7 +717,9 @@ def _leg_fits(
 
 
 @njit(cache=True, nogil=True)
-def _push(keys: NDArray[np.float64], nodes: NDArray[np.int32], size: int, key: float, node: int) -> None:
+def _push(
+    keys: NDArray[np.float64], nodes: NDArray[np.int32], size: int, key: float, node: int
+) -> None:
     """Put a node into a binary heap; among equal keys the older node comes first."""
     i = size
     while i > 0:
@@ -833,7 +831,7 @@ def search(
         for m in range(primitives.shape[0]):
             move = (primitives[m, 0], primitives[m, 1], primitives[m, 2])
             there = moved(pose, move, 1.0)
-            row, column = int(math.floor(there[1] / cell_m)), int(math.floor(there[0] / cell_m))
+            row, column = math.floor(there[1] / cell_m), math.floor(there[0] / cell_m)
             if not (0 <= row < rows and 0 <= column < columns) or to_go[row, column] == np.inf:
                 continue
             state = _state(there, cell_m, columns)
@@ -877,8 +875,8 @@ def search(
 
 @njit(cache=True, nogil=True)
 def _state(pose: tuple[float, float, float], cell_m: float, columns: int) -> int:
-    heading = int(math.floor(pose[2] / CIRCLE * HEADINGS + 0.5)) % HEADINGS
-    row, column = int(math.floor(pose[1] / cell_m)), int(math.floor(pose[0] / cell_m))
+    heading = math.floor(pose[2] / CIRCLE * HEADINGS + 0.5) % HEADINGS
+    row, column = math.floor(pose[1] / cell_m), math.floor(pose[0] / cell_m)
     return (row * columns + column) * HEADINGS + heading
 
 
@@ -913,7 +911,7 @@ def follow(
     for i in range(moves.shape[0]):
         move = (moves[i, 0], moves[i, 1], moves[i, 2])
         way = max(math.hypot(move[0], move[1]) / spacing_m, abs(move[2]) / spacing_rad)
-        pieces = int(math.ceil(way - 1e-9))
+        pieces = math.ceil(way - 1e-9)
         for k in range(1, pieces + 1):
             if room:
                 poses[count] = moved(pose, move, k / pieces)

@@ -32,6 +32,7 @@ from agent.kernels.route import Body, Ground, Terms
 from agent.mapping.occupancy_grid import OccupancyGrid
 from agent.route.path import Goal
 from drivers.errors import Level
+import itertools
 
 COARSE_CELL_M = 0.1  # of the grid on which the cost to go is worked out
 BUCKETS = 256  # times nine tenths of a coarse cell: dearer than any step over it
@@ -44,7 +45,7 @@ SHARPEST_BEND_RAD = 2.6  # sharper corners are turned on the spot
 SPACING_RAD = 0.1
 NO_POINTS = np.empty((0, 2))
 
-type Triple = tuple[float, float, float]
+Triple = tuple[float, float, float]
 
 
 class Obstruction(StrEnum):
@@ -362,21 +363,15 @@ class RouteSearch:
             return Obstruction.CORRIDOR_TOO_NARROW
         return Obstruction.NO_WAY
 
-    def _connection(
-        self, task: Task, most: float
-    ) -> tuple[NDArray[np.float64] | None, float]:
+    def _connection(self, task: Task, most: float) -> tuple[NDArray[np.float64] | None, float]:
         moves = np.empty((kernels.MOST_CURVES, 3))
         count, cost = kernels.connect(
             task.start, task.goal, task.ground, task.body, self._terms, most, moves
         )
         return (moves[:count], cost) if count > 0 else (None, math.inf)
 
-    def _cost(
-        self, task: Task, pose: Triple, moves: NDArray[np.float64], most: float
-    ) -> float:
-        return float(
-            kernels.route_cost(pose, moves, task.ground, task.body, self._terms, most)
-        )
+    def _cost(self, task: Task, pose: Triple, moves: NDArray[np.float64], most: float) -> float:
+        return float(kernels.route_cost(pose, moves, task.ground, task.body, self._terms, most))
 
     def _guide(self, task: Task) -> "Guide | None":
         """Return the cost to go of a point robot, None where it cannot get from start to goal."""
@@ -469,9 +464,7 @@ class RouteSearch:
                 return np.array([[left_m - cut, 0.0, 0.0], arc[0]])
         return None
 
-    def _searched(
-        self, task: Task, guide: "Guide", open_ground: Ground
-    ) -> NDArray[np.float64]:
+    def _searched(self, task: Task, guide: "Guide", open_ground: Ground) -> NDArray[np.float64]:
         """Return what hybrid A* finds.
 
         Raises:
@@ -486,9 +479,7 @@ class RouteSearch:
             raise RouteNotFound(Obstruction.GAVE_UP)
         if count == 0:
             inside = open_ground is not task.ground
-            raise RouteNotFound(
-                Obstruction.CORRIDOR_TOO_NARROW if inside else Obstruction.NO_WAY
-            )
+            raise RouteNotFound(Obstruction.CORRIDOR_TOO_NARROW if inside else Obstruction.NO_WAY)
         return moves[:count]
 
     def _shortened(self, task: Task, moves: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -555,9 +546,7 @@ class RouteSearch:
             float(kernels.least_clearance_m(poses, outline_m, open_ground)),
         )
 
-    def _with_corridor(
-        self, route_map: RouteMap, ground: Ground, corridor: Corridor
-    ) -> Ground:
+    def _with_corridor(self, route_map: RouteMap, ground: Ground, corridor: Corridor) -> Ground:
         """Return the ground of a band: beyond it the base, or the whole robot, must not be."""
         line_m = moved(route_map.grid_from_map, np.asarray(corridor.line_m, np.float64))
         inside = np.empty(route_map.filled.shape, np.bool_)
@@ -647,9 +636,7 @@ def _open_docks(
         prices[rows, columns][maybe & shut] = 1.0 + terms.aversion
 
 
-def _close_beyond(
-    prices: NDArray[np.float32], cell_m: float, task: Task, detour_m: float
-) -> None:
+def _close_beyond(prices: NDArray[np.float32], cell_m: float, task: Task, detour_m: float) -> None:
     """Close what is farther than a detour from the box around start and goal."""
     for axis, extent in ((1, prices.shape[0]), (0, prices.shape[1])):
         ends = (task.start[axis], task.goal[axis])
@@ -719,7 +706,7 @@ def _merged(moves: NDArray[np.float64]) -> NDArray[np.float64]:
 def _densified(corners: NDArray[np.float64], spacing_m: float) -> NDArray[np.float64]:
     """Return points along a line through corners, these among them."""
     points = [corners[:1]]
-    for begin, end in zip(corners[:-1], corners[1:], strict=True):
+    for begin, end in itertools.pairwise(corners):
         pieces = max(1, math.ceil(math.dist(begin, end) / spacing_m))
         points.append(begin + (end - begin) * np.linspace(0.0, 1.0, pieces + 1)[1:, None])
     return np.concatenate(points)
@@ -736,9 +723,7 @@ def _ground(
     return Ground(distance_m, counts, resolution_m)
 
 
-def _with_points(
-    route_map: RouteMap, points_m: NDArray[np.float64], limit_m: float
-) -> Ground:
+def _with_points(route_map: RouteMap, points_m: NDArray[np.float64], limit_m: float) -> Ground:
     """Return the ground of a map with the cells under points filled."""
     ground = route_map.ground
     points = moved(route_map.grid_from_map, points_m[np.isfinite(points_m).all(axis=1)])
