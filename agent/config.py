@@ -27,7 +27,8 @@ from pydantic import (
     model_validator,
 )
 
-from agent.avoidance.governor import MotionLimits
+from agent.avoidance.motion import MotionLimits
+from agent.avoidance.navigator import NavigatorParams
 from agent.avoidance.protective_field import ProtectiveFieldParams
 from agent.avoidance.surroundings import LidarMount
 from agent.errors import ConfigError
@@ -178,6 +179,7 @@ class Config(Section):
     follower: FollowerParams = FollowerParams()
     field: ProtectiveFieldParams = ProtectiveFieldParams()
     motion: MotionLimits = MotionLimits()
+    avoidance: NavigatorParams = NavigatorParams()
     order: OrderSection = OrderSection()
     local: LocalSection = LocalSection()
 

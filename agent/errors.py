@@ -80,6 +80,22 @@ class LocalizationOdd(AgentError):
     )
 
 
+class WayBlocked(AgentError):
+    """Obstacles have let the robot go nowhere for a while; it goes on once they leave.
+
+    Example scenarios: a pallet was put down in the aisle, a truck is parked on the edge, the
+    corridor is too narrow for a way around.
+    """
+
+    code = "WAY_BLOCKED"
+    vda_type = "wayBlocked"
+    level = Level.WARNING
+    hint = (
+        "Clear the way; the robot goes on by itself. If there is nothing, clean the lidars. The "
+        "master may send an update that leads around it, or an edge with a wider corridor."
+    )
+
+
 class OrderRejected(AgentError):
     """An order cannot be accepted; the order at hand, if any, goes on."""
 

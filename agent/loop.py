@@ -11,16 +11,22 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from agent.avoidance.governor import Governor, StopReason, Verdict
-from agent.avoidance.protective_field import ProtectiveField
-from agent.avoidance.surroundings import LidarMount, Surroundings
-from agent.errors import LocalizationLost, LocalizationOdd, MessageInvalid, OrderRejected
+from agent.avoidance.governor import StopReason, Verdict
+from agent.avoidance.surroundings import LidarMount
+from agent.driving import Driving
+from agent.errors import (
+    LocalizationLost,
+    LocalizationOdd,
+    MessageInvalid,
+    OrderRejected,
+    WayBlocked,
+)
 from agent.geometry.pose import Pose2
+from agent.geometry.twist import Twist
 from agent.localization.estimate import PoseEstimate
 from agent.localization.localizer import Localizer
 from agent.mailbox import Inbox, LogEvent, Outbox, Value
 from agent.positioning import Outcome, PoseAnswer, PoseRequest, Positioning
-from agent.route.follower import PathFollower
 from agent.streams import BASE_STATUS, ODOMETRY, SCAN, TICK, Stream
 from agent.telemetry.publication import Message
 from agent.vda5050.instant_actions import InstantActionRunner
@@ -57,7 +63,7 @@ class Battery:
 
 
 class Agent:
-    """Joins localization, order book, follower, protective field and governor into one loop."""
+    """Joins localization, order book, driving and reports into one loop."""
 
     def __init__(
         self,
@@ -68,9 +74,7 @@ class Agent:
         order_book: OrderBook,
         instant_actions: InstantActionRunner,
         state_report: StateReport,
-        follower: PathFollower,
-        field: ProtectiveField,
-        governor: Governor,
+        driving: Driving,
         battery: Battery,
     ) -> None:
         self._lidars = lidars
@@ -79,18 +83,15 @@ class Agent:
         self._order_book = order_book
         self._instant_actions = instant_actions
         self._state_report = state_report
-        self._follower = follower
-        self._field = field
-        self._governor = governor
+        self._driving = driving
         self._battery = battery
-        self._surroundings = Surroundings(lidars)
         self._good_scan_ns: dict[str, int] = {}
         self._odometry: Odometry | None = None
         self._base_status: BaseStatus | None = None
         self._devices: dict[str, DeviceState] = {}
         self._broker_error: HaulierError | None = None
         self._estimate: PoseEstimate | None = None
-        self._verdict: Verdict = governor.stop(0, None)
+        self._verdict: Verdict = driving.stop(0, None)
         self._reason: str | None = None
         self._reason_since_ns = 0
         self._localized = self._searching = self._tells_search = False
@@ -166,10 +167,7 @@ class Agent:
         self._good_scan_ns[lidar] = scan.stamp_ns
         odom_from_base = self._localizer.odom_from_base_at(scan.stamp_ns)
         if odom_from_base is not None:
-            surroundings = self._surroundings
-            surroundings.see(lidar, scan, odom_from_base)
-            self._governor.see(surroundings.points_m, surroundings.oldest_ns)
-            self._field.see(surroundings.points_m)
+            self._driving.see(lidar, scan, odom_from_base)
 
     def _take_messages(self, inbox: Inbox, now_ns: int) -> None:
         for message in inbox.messages:
@@ -226,45 +224,43 @@ class Agent:
 
     def _begin_anew(self, now_ns: int) -> None:
         """Take the pose from the localizer again, and the path from there."""
-        self._follower.reset()
+        self._driving.reset()
         self._estimate = self._localizer.estimate(now_ns)
         if self._map_id != self._positioning.map_id:
             self._map_id = self._positioning.map_id
             self._log("map.changed", "info", map_id=self._map_id)
 
     def _move(self, now_ns: int, period_ns: int) -> Verdict:
-        """Propose a twist along the order and let field and governor dispose of it."""
-        estimate = self._estimate
+        """Drive along the order, or stand and say why."""
+        estimate, odometry = self._estimate, self._odometry
         if grounds := self._stop_reason(now_ns, period_ns):
-            return self._governor.stop(now_ns, *grounds)
-        if estimate is None:
-            return self._governor.stop(now_ns, StopReason.NOT_LOCALIZED)
+            return self._driving.stop(now_ns, *grounds)
+        if estimate is None or odometry is None:
+            return self._driving.stop(now_ns, StopReason.NOT_LOCALIZED)
         map_id = self._order_book.map_id
         if map_id not in (None, self._map_id):
             self._change_map(map_id, estimate, now_ns)
-            return self._governor.stop(now_ns, StopReason.MAP_CHANGE)
-        proposal = self._follower.step(estimate.map_from_base, self._order_book.stretch)
-        for sequence_id in proposal.reached:
-            self._order_book.reach(sequence_id)
-            self._log("node.reached", "info", node_id=self._order_book.last_node_id)
-        if proposal.reached and self._order_book.idle:
-            self._log("order.finished", "info", order_id=self._order_book.order_id)
-        share = self._field.limit(
-            proposal.forward_mps, proposal.yaw_rate_radps, proposal.remaining_m
-        )
-        if self._field.violated:
-            return self._governor.stop(now_ns, StopReason.OBSTACLE)
-        return self._governor.govern(
-            proposal.forward_mps * share,
-            proposal.yaw_rate_radps * share,
+            return self._driving.stop(now_ns, StopReason.MAP_CHANGE)
+        driven = self._driving.step(
+            estimate.map_from_base,
+            Pose2(odometry.x_m, odometry.y_m, odometry.yaw_rad),
+            Twist(odometry.forward_mps, 0.0, odometry.yaw_rate_radps),
+            self._order_book.stretch,
             period_ns * 1e-9,
             now_ns,
         )
+        for sequence_id in driven.reached:
+            self._order_book.reach(sequence_id)
+            self._log("node.reached", "info", node_id=self._order_book.last_node_id)
+        if driven.reached and self._order_book.idle:
+            self._log("order.finished", "info", order_id=self._order_book.order_id)
+        return driven.verdict
 
     def _stop_reason(self, now_ns: int, period_ns: int) -> tuple[StopReason, str] | None:
         """Return what is unknown or wrong right now, the gravest first, and whose it is."""
         status, estimate = self._base_status, self._estimate
-        seen_ns = {lidar: self._surroundings.stamp_ns(lidar) for lidar in self._lidars}
+        sight = self._driving.navigator.sight
+        seen_ns = {lidar: sight.stamp_ns(lidar) for lidar in self._lidars}
         blind = [n for n, ns in seen_ns.items() if not self._is_current(n, ns, SCAN, now_ns)]
         checks = (
             (StopReason.E_STOP, status is not None and status.e_stop),
@@ -318,7 +314,7 @@ class Agent:
             battery_v=battery_v,
             battery_charge=self._battery.charge(battery_v),
             e_stop=status is not None and status.e_stop,
-            field_violation=self._field.violated,
+            field_violation=self._driving.field_violated,
             driving=self._rolls or not self._verdict.command.is_stop,
             faults=self._faults(now_ns),
             pose_answers=answers,
@@ -344,6 +340,8 @@ class Agent:
             faults.append(LocalizationLost(estimate.reason, mapId=self._map_id))
         elif estimate is not None and estimate.warning:
             faults.append(LocalizationOdd(estimate.warning, mapId=self._map_id))
+        if self._driving.is_blocked:
+            faults.append(WayBlocked("obstacles let the robot go nowhere"))
         return tuple(faults)
 
     def _note_device(self, state: DeviceState) -> None:
@@ -474,9 +472,11 @@ class Agent:
 
     def scan_points(self) -> list[tuple[float, float]]:
         """Return what the lidars see now as points on the map, for people to look at."""
-        points_m, estimate = self._surroundings.points_m, self._estimate
-        if estimate is None:
+        estimate, odometry = self._estimate, self._odometry
+        if estimate is None or odometry is None:
             return []
+        odom_from_base = Pose2(odometry.x_m, odometry.y_m, odometry.yaw_rad)
+        points_m = self._driving.navigator.sight.returns(odom_from_base)
         return [estimate.map_from_base.transform(float(x), float(y)) for x, y in points_m]
 
     def _battery_status(self) -> dict[str, float] | None:

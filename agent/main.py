@@ -12,10 +12,11 @@ from typing import Any
 
 import structlog
 
-from agent.avoidance.governor import Governor
+from agent.avoidance.navigator import Navigator
 from agent.avoidance.protective_field import ProtectiveField
 from agent.clock import Clock, SystemClock
 from agent.config import Config
+from agent.driving import Driving
 from agent.errors import AgentError, MapError
 from agent.geometry.polygon import rectangle
 from agent.geometry.pose import Pose2
@@ -126,12 +127,15 @@ def build_agent(config: Config, places: Mapping[str, Place]) -> Agent:
             deviation_m=config.order.deviation_m,
             deviation_rad=config.order.deviation_rad,
             height_m=config.robot.height_m,
+            width_m=config.robot.width_m,
         ),
         instant_actions=InstantActionRunner(identity),
         state_report=StateReport(identity, vehicle_of(config), places),
-        follower=PathFollower(config.follower),
-        field=ProtectiveField(config.field, footprint, config.motion.deceleration_mps2),
-        governor=Governor(config.motion, footprint),
+        driving=Driving(
+            PathFollower(config.follower),
+            ProtectiveField(config.field, footprint, config.motion.deceleration_mps2),
+            Navigator(config.motion, footprint, mounts, config.avoidance),
+        ),
         battery=Battery(empty_v=config.robot.battery_empty_v, full_v=config.robot.battery_full_v),
     )
 

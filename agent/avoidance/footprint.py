@@ -46,9 +46,7 @@ def disc_cover(polygon: NDArray[np.float64], slack_m: float) -> NDArray[np.float
     grid = np.array([(x, y) for x in xs for y in ys])
     radii = np.array([-float(signed_distance_m(x, y, polygon)) for x, y in grid])
     grid, radii = grid[radii > slack_m], radii[radii > slack_m]
-    away = np.hypot(
-        grid[:, None, 0] - outline[None, :, 0], grid[:, None, 1] - outline[None, :, 1]
-    )
+    away = np.hypot(grid[:, None, 0] - outline[None, :, 0], grid[:, None, 1] - outline[None, :, 1])
     covers = away <= radii[:, None] + slack_m
     twins = [_twin(grid, 2.0 * center[1] - y, x) for x, y in grid]
     pairs = covers | covers[twins]
@@ -74,5 +72,7 @@ def _outline(polygon: NDArray[np.float64]) -> NDArray[np.float64]:
     points = []
     for start, end in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
         pieces = max(1, math.ceil(math.dist(start, end) / COVER_STEP_M))
-        points.append(start + np.linspace(0.0, 1.0, pieces, endpoint=False)[:, None] * (end - start))
+        points.append(
+            start + np.linspace(0.0, 1.0, pieces, endpoint=False)[:, None] * (end - start)
+        )
     return np.concatenate(points)

@@ -158,7 +158,7 @@ class Governor:
         period_s: float,
         now_ns: int,
     ) -> tuple[NDArray[np.float64] | None, float]:
-        """Return the largest share of a proposal from which the robot can still stop, and the share.
+        """Return the largest share of a proposal from which the robot can still stop.
 
         Halving keeps it monotone: a point more can only turn a pass into a refusal, and after a
         refusal only smaller shares are tried.
@@ -202,8 +202,11 @@ class Governor:
     def _near(
         self, present: NDArray[np.float64], proposal: NDArray[np.float64], hold_s: float
     ) -> NDArray[np.float64]:
-        speed = max(math.hypot(present[0], present[1]), math.hypot(proposal[0], proposal[1]),
-                    math.hypot(self._command[0], self._command[1]))
+        speed = max(
+            math.hypot(present[0], present[1]),
+            math.hypot(proposal[0], proposal[1]),
+            math.hypot(self._command[0], self._command[1]),
+        )
         braking_m = speed * hold_s + speed * speed / (2.0 * self._limits.deceleration_mps2)
         reach_m = self._radius_m + self._limits.margin_m + braking_m + SWEEP_STEP_M
         away = np.hypot(self._points_m[:, 0], self._points_m[:, 1])
@@ -221,12 +224,25 @@ class Governor:
         """Whether nothing is met, however the base brakes: on the arc, or each axis for itself."""
         for together in (False, True):
             count = stopping_poses(
-                present, self._command, command, *times_s, self._acceleration, self._deceleration,
-                together, self._radius_m, SWEEP_STEP_M, self._poses,
+                present,
+                self._command,
+                command,
+                *times_s,
+                self._acceleration,
+                self._deceleration,
+                together,
+                self._radius_m,
+                SWEEP_STEP_M,
+                self._poses,
             )
             slack = least_slack_m(
-                self._poses[:count], self._footprint, self._radius_m, self._limits.margin_m,
-                points_m, moving, age_s,
+                self._poses[:count],
+                self._footprint,
+                self._radius_m,
+                self._limits.margin_m,
+                points_m,
+                moving,
+                age_s,
             )
             if slack < 0.0:
                 return False

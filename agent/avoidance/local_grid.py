@@ -139,9 +139,7 @@ class LocalGrid:
             now_ms: When.
         """
         polygon = moved(odom_from_base, footprint)
-        mark_seen(
-            self.origin_m, self.resolution_m, polygon, now_ms, self._belief, self._seen_ms
-        )
+        mark_seen(self.origin_m, self.resolution_m, polygon, now_ms, self._belief, self._seen_ms)
 
     def measure(self, now_ms: int, moving: NDArray[np.float64]) -> None:
         """Work out the distances to what stands; what moves is left to whoever predicts it.

@@ -236,7 +236,10 @@ class Navigator:
             *(
                 a + min(most, max(-most, b - a))
                 for a, b, most in zip(
-                    _values(velocity), _values(pending), (most_mps, most_mps, most_radps), strict=True
+                    _values(velocity),
+                    _values(pending),
+                    (most_mps, most_mps, most_radps),
+                    strict=True,
                 )
             )
         )
@@ -268,6 +271,4 @@ def _values(twist: Twist) -> tuple[float, float, float]:
 
 
 def _mean(one: Twist, other: Twist) -> Twist:
-    return Twist(
-        *(0.5 * (a + b) for a, b in zip(_values(one), _values(other), strict=True))
-    )
+    return Twist(*(0.5 * (a + b) for a, b in zip(_values(one), _values(other), strict=True)))

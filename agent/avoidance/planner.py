@@ -1,14 +1,15 @@
 """The local planner: sampling model predictive control towards where the way leads.
 
-Every cycle the cost to go is spread over the local grid from the goal, or from the path ahead of the
-robot, through all that is not known to be blocked. A few plain plans are made from it (last cycle's
-one, pursuit of the way downhill at several speeds, backing off, standing), the cheapest is taken
+Every cycle the cost to go is spread over the local grid from the goal, or from where the path leaves
+it, through all that is not known to be blocked. A few plain plans are made from it (the one of last
+cycle, pursuit of the way downhill at several speeds, backing off, standing), the cheapest is taken
 for the mean of a thousand samples, and the samples are blended (MPPI, see
 :mod:`agent.kernels.rollout`). The samples are always the same ones, drawn once and in mirrored
 pairs, so that the same input gives the same command and the mirrored one the mirrored command.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar
@@ -30,6 +31,8 @@ SEED = 20_260_101  # of the samples, which are drawn once
 PURSUIT_SHARES = (1.0, 0.7, 0.4)  # of the speed limit
 BUCKETS = 2048
 COVER_SLACK_M = 0.02
+BACK_SPEED, BACK_TURN = 0.6, 0.5  # shares of the limits
+STEERS_MPS = 0.05  # below it a yaw rate says nothing of how a car steers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +68,11 @@ class PlannerParams:
     step_s: Annotated[float, Gt(0), Le(0.5)] = 0.05
     samples: Annotated[int, Ge(2), Le(20_000)] = 1000
     knots: Annotated[int, Ge(1), Le(50)] = 7
-    spread: Annotated[float, Gt(0), Le(1)] = 0.15
+    spread: Annotated[float, Gt(0), Le(1)] = 0.25
     temperature: Annotated[float, Gt(0)] = 0.15
     margin_m: Annotated[float, Ge(0), Le(1)] = 0.07
     comfort_m: Annotated[float, Gt(0), Le(2)] = 0.20
-    moving_margin_m: Annotated[float, Gt(0), Le(3)] = 0.5
+    moving_margin_m: Annotated[float, Gt(0), Le(3)] = 0.8
     aversion: Annotated[float, Ge(0)] = 6.0
     closed_cost: Annotated[float, Gt(1)] = 60.0
     adherence: Annotated[float, Ge(0)] = 0.5
@@ -80,7 +83,7 @@ class PlannerParams:
     contact: Annotated[float, Gt(0)] = 30.0
     smoothness: Annotated[float, Ge(0)] = 0.02
     backwards: Annotated[float, Ge(0)] = 1.0
-    moving: Annotated[float, Ge(0)] = 20.0
+    moving: Annotated[float, Ge(0)] = 60.0
     lookahead_m: Annotated[float, Gt(0)] = 0.5
 
 
@@ -92,15 +95,13 @@ class Plan:
         twist: In the first step.
         controls: float32, shape ``(steps, 3)``, the whole plan.
         cost: Of it.
-        to_go: Cost to go from where the robot is, in m of open way; infinite without a way.
-        collides: Whether even the best plan ends in contact.
+        to_go: Cost to go from where the robot is, in m of open way.
     """
 
     twist: Twist
     controls: NDArray[np.float32]
     cost: float
     to_go: float
-    collides: bool
 
 
 class Planner:
@@ -139,7 +140,13 @@ class Planner:
         self._way = np.empty((400, 2))
         self._weights = np.empty(WEIGHTS)
         self._weights[:] = (
-            p.to_go, p.at_end, p.clearance, p.contact, p.smoothness, p.backwards, p.moving
+            p.to_go,
+            p.at_end,
+            p.clearance,
+            p.contact,
+            p.smoothness,
+            p.backwards,
+            p.moving,
         )
         self._last = np.zeros((p.steps, 3), np.float32)
 
@@ -156,8 +163,8 @@ class Planner:
             grid: With its distances measured.
             way_m: Shape ``(points, 2)``, the way that is left, or only its end; in the odometry
                 frame. It is left where it is blocked, and preferred where it is not.
-            fence: Shape ``(discs, 3)``: x, y and radius, outside of which the robot's origin must not
-                go; everywhere without it.
+            fence: Shape ``(discs, 3)``: x, y and radius, outside of which the base must not go;
+                everywhere without it.
         """
         p = self._params
         coarse_m = 2.0 * grid.resolution_m
@@ -212,91 +219,141 @@ class Planner:
                 odometry frame.
             shift_s: How much later that is than for the last plan.
         """
-        p = self._params
-        state = self._state(odom_from_base, twist)
+        scene = self._scene(grid, odom_from_base, twist, speed_mps, moving)
+        best, best_cost = self._last, math.inf
+        for candidate in self._candidates(scene, shift_s):
+            cost = self._cost_of(candidate, scene)
+            if cost < best_cost:
+                best, best_cost = candidate, cost
+        self._roll_out(scene, best, self._noise, self._spread, self._controls, self._costs)
+        mean = np.empty_like(self._last)
+        blend(self._controls, self._costs, self._params.temperature, mean)
+        # A mean may fall between two ways around; the best of what was tried does not.
+        least = int(self._costs.argmin())
+        tried = (mean, best, self._controls[:, :, least].copy())
+        costs = (self._cost_of(mean, scene), best_cost, float(self._costs[least]))
+        cheapest = int(np.argmin(costs))
+        self._last = tried[cheapest]
+        return Plan(self._first_twist(), self._last, costs[cheapest], self._to_go_at(scene))
+
+    def _scene(
+        self,
+        grid: LocalGrid,
+        pose: Pose2,
+        twist: Twist,
+        speed_mps: float,
+        moving: NDArray[np.float64],
+    ) -> "_Scene":
         bounds = self._bounds.copy()
         bounds[0, 1] = min(bounds[0, 1], max(speed_mps, 0.0))
         bounds[0, 0] = max(bounds[0, 0], -max(speed_mps, 0.0))
-        objects = np.empty((len(moving), 6), np.float32)
-        objects[:, :5] = moving[:, :5]
-        objects[:, 5] = p.moving_margin_m
-        count = descend(
-            self._to_go, grid.origin_m, 2.0 * grid.resolution_m, state[0], state[1], self._way
-        )
-        if count == 0:
-            self.reset()
-            return Plan(Twist(), self._last, math.inf, math.inf, collides=False)
-
-        def evaluate(nominal, noise, spread, controls, costs):  # type: ignore[no-untyped-def]
-            roll_out(
-                controls, nominal, noise, spread, state, self._car, bounds, p.step_s, self._discs,
-                grid.origin_m, grid.distance_m, grid.resolution_m, self._to_go,
-                2.0 * grid.resolution_m, (p.margin_m, p.comfort_m), objects, self._weights, costs,
-            )
-
-        best, best_cost = self._last, math.inf
-        for candidate in self._candidates(state, bounds, count, shift_s):
-            evaluate(candidate, self._still, self._no_spread, self._one, self._one_cost)
-            if self._one_cost[0] < best_cost:
-                best, best_cost = candidate, float(self._one_cost[0])
-        evaluate(best, self._noise, self._spread, self._controls, self._costs)
-        mean = np.empty_like(self._last)
-        blend(self._controls, self._costs, p.temperature, mean)
-        evaluate(mean, self._still, self._no_spread, self._one, self._one_cost)
-        cost = float(self._one_cost[0])
-        # A mean may fall between two ways around; the best of what was tried does not.
-        least = int(self._costs.argmin())
-        if cost > min(self._costs[least], best_cost):
-            if best_cost <= self._costs[least]:
-                mean, cost = best.copy(), best_cost
-            else:
-                mean, cost = self._controls[:, :, least].copy(), float(self._costs[least])
-        self._last = mean
-        column, row = ((state[i] - grid.origin_m[i]) / (2.0 * grid.resolution_m) for i in (0, 1))
-        to_go = float(self._to_go[int(row), int(column)])
-        return Plan(self._first(mean, state, bounds), mean, cost, to_go, cost >= p.contact)
-
-    def _candidates(self, state, bounds, count, shift_s):  # type: ignore[no-untyped-def]
-        p = self._params
-        shift = max(0, round(shift_s / p.step_s))
-        shifted = np.roll(self._last, -shift, axis=0)
-        if shift:
-            shifted[-shift:] = self._last[-1]
-        yield shifted
-        way = self._way[:count]
-        for share in PURSUIT_SHARES:
-            controls = np.empty((p.steps, 3), np.float32)
-            pursue(way, state, share * bounds[0, 1], p.lookahead_m, self._car, bounds, p.step_s, controls)
-            yield controls
-        yield np.zeros((p.steps, 3), np.float32)
-        if bounds[0, 0] < 0.0:
-            for turn in (0.0, 0.5, -0.5):
-                controls = np.zeros((p.steps, 3), np.float32)
-                controls[:, 0] = 0.6 * bounds[0, 0]
-                controls[:, 2] = turn * bounds[2, 1]
-                yield controls
-
-    def _state(self, pose: Pose2, twist: Twist) -> NDArray[np.float64]:
         turn = twist.yaw_rate_radps
         if self._car:
             forward = twist.forward_mps
-            turn = turn / forward if abs(forward) > 0.05 else float(self._last[0, 2])
-        return np.array([pose.x_m, pose.y_m, pose.yaw_rad, twist.forward_mps, twist.lateral_mps, turn])
+            turn = turn / forward if abs(forward) > STEERS_MPS else float(self._last[0, 2])
+        state = np.array(
+            [pose.x_m, pose.y_m, pose.yaw_rad, twist.forward_mps, twist.lateral_mps, turn]
+        )
+        objects = np.empty((len(moving), 6), np.float32)
+        objects[:, :5] = moving[:, :5]
+        objects[:, 5] = self._params.moving_margin_m
+        return _Scene(grid, state, bounds, objects)
 
-    def _first(self, controls, state, bounds) -> Twist:  # type: ignore[no-untyped-def]
-        forward, lateral, turn = (float(v) for v in controls[0])
+    def _roll_out(
+        self,
+        scene: "_Scene",
+        nominal: NDArray[np.float32],
+        noise: NDArray[np.float32],
+        spread: NDArray[np.float32],
+        controls: NDArray[np.float32],
+        costs: NDArray[np.float64],
+    ) -> None:
+        p, grid = self._params, scene.grid
+        roll_out(
+            controls,
+            nominal,
+            noise,
+            spread,
+            scene.state,
+            self._car,
+            scene.bounds,
+            p.step_s,
+            self._discs,
+            grid.origin_m,
+            grid.distance_m,
+            grid.resolution_m,
+            self._to_go,
+            2.0 * grid.resolution_m,
+            (p.margin_m, p.comfort_m),
+            scene.moving,
+            self._weights,
+            costs,
+        )
+
+    def _cost_of(self, controls: NDArray[np.float32], scene: "_Scene") -> float:
+        still, no_spread = self._still, self._no_spread
+        self._roll_out(scene, controls, still, no_spread, self._one, self._one_cost)
+        return float(self._one_cost[0])
+
+    def _candidates(self, scene: "_Scene", shift_s: float) -> Iterator[NDArray[np.float32]]:
+        """Yield plain plans: the last one, pursuit at several speeds, standing, backing off."""
+        p, bounds = self._params, scene.bounds
+        shift = min(p.steps, max(0, round(shift_s / p.step_s)))
+        yield np.concatenate((self._last[shift:], np.repeat(self._last[-1:], shift, axis=0)))
+        coarse_m = 2.0 * scene.grid.resolution_m
+        origin_m = scene.grid.origin_m
+        x_m, y_m = float(scene.state[0]), float(scene.state[1])
+        count = descend(self._to_go, origin_m, coarse_m, x_m, y_m, self._way)
+        if count:
+            for share in PURSUIT_SHARES:
+                controls = np.empty_like(self._last)
+                way_m, speed_mps = self._way[:count], share * bounds[0, 1]
+                pursue(
+                    way_m,
+                    scene.state,
+                    speed_mps,
+                    p.lookahead_m,
+                    self._car,
+                    bounds,
+                    p.step_s,
+                    controls,
+                )
+                yield controls
+        yield np.zeros_like(self._last)
+        if bounds[0, 0] < 0.0:
+            for turn in (0.0, BACK_TURN, -BACK_TURN):
+                controls = np.zeros_like(self._last)
+                controls[:, 0] = BACK_SPEED * bounds[0, 0]
+                controls[:, 2] = turn * bounds[2, 1]
+                yield controls
+
+    def _first_twist(self) -> Twist:
+        forward, lateral, turn = (float(value) for value in self._last[0])
         return Twist(forward, lateral, turn * forward if self._car else turn)
+
+    def _to_go_at(self, scene: "_Scene") -> float:
+        at = (scene.state[:2] - np.array(scene.grid.origin_m)) / (2.0 * scene.grid.resolution_m)
+        column, row = np.clip(at, 0, len(self._to_go) - 1).astype(int)
+        return float(self._to_go[row, column])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scene:
+    """What a cycle is planned in: the grid, the state, the bounds and what moves."""
+
+    grid: LocalGrid
+    state: NDArray[np.float64]
+    bounds: NDArray[np.float32]
+    moving: NDArray[np.float32]
 
 
 def sampled(line_m: NDArray[np.float64], step_m: float) -> NDArray[np.float64]:
     """Return points along a line, its corners among them, no farther apart than a step."""
-    parts = [
-        start + np.linspace(0.0, 1.0, max(1, math.ceil(math.dist(start, end) / step_m)), endpoint=False)[
-            :, None
-        ]
-        * (end - start)
-        for start, end in pairwise(line_m)
-    ]
+    parts = []
+    for start, end in pairwise(line_m):
+        pieces = max(1, math.ceil(math.dist(start, end) / step_m))
+        shares = np.linspace(0.0, 1.0, pieces, endpoint=False)
+        parts.append(start + shares[:, None] * (end - start))
     return np.concatenate([*parts, line_m[-1:]])
 
 

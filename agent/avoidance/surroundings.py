@@ -56,7 +56,7 @@ SMOOTH_HALF_M = 0.06
 
 
 class Sight:
-    """All that is known of what stands and moves around the robot, from scans and odometry alone."""
+    """What stands and moves around the robot, from scans and odometry alone."""
 
     def __init__(
         self,
@@ -119,8 +119,12 @@ class Sight:
         points_m = ends_m[back]
         self._returns[lidar] = (odom_from_base, points_m)
         self._trackers[lidar].update(
-            odom_from_base, points_m, scan.stamp_ns, rays=np.flatnonzero(back),
-            ray_count=len(back), origin_m=(eye.x_m, eye.y_m),
+            odom_from_base,
+            points_m,
+            scan.stamp_ns,
+            rays=np.flatnonzero(back),
+            ray_count=len(back),
+            origin_m=(eye.x_m, eye.y_m),
         )
 
     def moving(self, now_ns: int) -> NDArray[np.float64]:

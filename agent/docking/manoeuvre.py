@@ -32,6 +32,7 @@ ARRIVED_M = 0.03  # at the align point, from where the way in is corrected anywa
 FACED_RAD = math.radians(1.5)
 DRIVE_OFF_RAD = math.radians(8.0)  # more turn to go is made on the spot
 ASTRAY_RAD = math.radians(35.0)
+EASY_SHARE = 0.7
 CREEP_MPS, CREEP_RADPS = 0.012, 0.03  # slower, wheels of a heavy robot stick
 SPEED_PER_M, RATE_PER_RAD = 1.2, 1.5  # of the last bit, so that latency cannot overshoot
 
@@ -220,11 +221,15 @@ class Docking:
 
     def _begin(self, pose: Pose2) -> None:
         """Choose where to begin: who is among the marks must leave along the axis first."""
+        enters = self._can_enter(pose, EASY_SHARE)
+        self._backing = not enters and self._is_among(pose)
+        self._enter(Phase.APPROACHING if enters or self._backing else Phase.ALIGNING)
+
+    def _is_among(self, pose: Pose2) -> bool:
+        """Whether the base, turning on the spot, would come near a mark."""
         radius_m = float(np.hypot(self._footprint[:, 0], self._footprint[:, 1]).max())
         away_m = np.hypot(self._outline_m[:, 0] - pose.x_m, self._outline_m[:, 1] - pose.y_m)
-        enters = self._can_enter(pose)
-        self._backing = not enters and float(away_m.min()) < radius_m + self._params.margin_m
-        self._enter(Phase.APPROACHING if enters or self._backing else Phase.ALIGNING)
+        return float(away_m.min()) < radius_m + self._params.margin_m
 
     def _said(self, twist: Twist, end_from_base: Pose2 | None) -> DockingStep:
         self._twist = twist
@@ -306,24 +311,23 @@ class Docking:
         return Twist(speed_mps, 0.0, self._bounded(bend * speed_mps))
 
     def _retry(self, pose: Pose2) -> Twist:
-        """Back off for another attempt, or give up."""
+        """Begin another attempt, or give up."""
         if self._attempt >= self._params.attempts:
             self._phase, self._failure = Phase.FAILED, Failure.OFF_AXIS
             return STANDSTILL
         self._attempt += 1
-        self._enter(Phase.APPROACHING)
-        self._backing = True
-        return self._back_off(pose)
+        self._backing = self._is_among(pose)
+        self._enter(Phase.APPROACHING if self._backing else Phase.ALIGNING)
+        return STANDSTILL
 
     def _back_off(self, pose: Pose2) -> Twist:
         """Leave along the axis: as far as an attempt needs, at most to the align point."""
-        ahead_m = pose.x_m + self._params.retreat_m
-        if ahead_m <= 0.0 and not self._can_enter(pose):
-            ahead_m = pose.x_m + self._params.align_m
+        enters = self._can_enter(pose, EASY_SHARE)
+        ahead_m = pose.x_m + (self._params.retreat_m if enters else self._params.align_m)
         if ahead_m > 0.0:
             return self._along(pose, -self._speed_mps(ahead_m, self._params.final_mps))
         self._backing = False
-        self._enter(Phase.APPROACHING if self._can_enter(pose) else Phase.ALIGNING)
+        self._enter(Phase.APPROACHING if enters else Phase.ALIGNING)
         return STANDSTILL
 
     def _finish(self, pose: Pose2, now_ns: int) -> Twist:
@@ -357,17 +361,24 @@ class Docking:
             return self._turn(-pose.yaw_rad)
         return STANDSTILL
 
-    def _can_enter(self, pose: Pose2) -> bool:
-        """Whether the way in from here ends well: lateral error corrected, marks not touched."""
+    def _can_enter(self, pose: Pose2, share: float = 1.0) -> bool:
+        """Whether the way in from here ends well: lateral error corrected, marks not touched.
+
+        Args:
+            pose: Here.
+            share: Of the errors that are allowed; a way must be begun with less than it may have
+                later, or the next scan would end it.
+        """
         way_m = np.linspace(0.0, max(-pose.x_m, 0.0), FORESEEN_POSES)
         settling_m = self._params.settling_m
         slope = pose.yaw_rad + pose.y_m / settling_m
         decay = np.exp(-way_m / settling_m)
         aside_m = (pose.y_m + slope * way_m) * decay
         heading = (slope - (pose.y_m + slope * way_m) / settling_m) * decay
-        if abs(float(aside_m[-1])) > self._params.lateral_tolerance_m:
+        if abs(float(aside_m[-1])) > share * self._params.lateral_tolerance_m:
             return False
-        if abs(pose.y_m) > settling_m or float(np.abs(heading).max()) > ASTRAY_RAD:
+        steepest_rad = float(np.abs(heading).max())
+        if abs(pose.y_m) > share * settling_m or steepest_rad > share * ASTRAY_RAD:
             return False
         places = zip((pose.x_m + way_m).tolist(), aside_m.tolist(), heading.tolist(), strict=True)
         return all(self._slack_m(Pose2(*place)) > self._params.margin_m for place in places)

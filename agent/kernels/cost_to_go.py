@@ -63,7 +63,7 @@ def fence_in(
     Args:
         origin_m: Lower left corner of the grid.
         resolution_m: Side of a cell.
-        discs_m: float64, shape ``(discs, 3)``: x, y and radius; close together they make a corridor.
+        discs_m: float64, shape ``(discs, 3)``: x, y and radius; a row of them is a corridor.
         closed_cost: What a metre costs outside.
         allowed: Workspace, shape ``(rows, columns)``.
         cost: float32, shape ``(rows, columns)``, of a metre, updated.
@@ -71,7 +71,8 @@ def fence_in(
     rows, columns = cost.shape
     allowed[:, :] = False
     for i in range(discs_m.shape[0]):
-        x, y = (discs_m[i, 0] - origin_m[0]) / resolution_m, (discs_m[i, 1] - origin_m[1]) / resolution_m
+        x = (discs_m[i, 0] - origin_m[0]) / resolution_m
+        y = (discs_m[i, 1] - origin_m[1]) / resolution_m
         reach = discs_m[i, 2] / resolution_m
         for row in range(max(0, int(y - reach)), min(rows, int(y + reach) + 1)):
             for column in range(max(0, int(x - reach)), min(columns, int(x + reach) + 1)):
@@ -84,91 +85,74 @@ def fence_in(
 
 
 @njit(cache=True, nogil=True)
+def _push(
+    cell: int, slot: int, free: int, entries: NDArray[np.int32], bucket: NDArray[np.int32]
+) -> int:
+    """Put a cell into a bucket, and return the next free entry."""
+    if free < entries.shape[0]:
+        entries[free, 0], entries[free, 1] = cell, bucket[slot]
+        bucket[slot] = free
+        return free + 1
+    return free
+
+
+@njit(cache=True, nogil=True)
 def propagate(
     cost: NDArray[np.float32],
     resolution_m: float,
     to_go: NDArray[np.float32],
-    next_in_bucket: NDArray[np.int32],
+    entries: NDArray[np.int32],
     bucket: NDArray[np.int32],
 ) -> None:
-    """Spread the cost to go from the cells that have one to all that can be reached.
+    """Spread the cost to go from the cells that have one to all others.
 
     Args:
         cost: float32, shape ``(rows, columns)``, of a metre; at least 1.
         resolution_m: Side of a cell.
         to_go: float32, shape ``(rows, columns)``; on entry finite at the sources and infinite
             elsewhere, on return the least cost to a source.
-        next_in_bucket: int32 workspace, shape ``(8 * rows * columns, 2)``.
+        entries: int32 workspace, shape ``(8 * rows * columns, 2)``: cell, and the next entry of the
+            same bucket.
         bucket: int32 workspace, shape ``(buckets,)``; the buckets are used in a ring, so together
             they must be wider than the dearest step.
     """
     rows, columns = cost.shape
-    # A cell may wait in several buckets; all but the first time it is taken out it is stale.
     per_width = 1.0 / (0.9 * resolution_m)
     ring = bucket.shape[0]
     bucket[:] = -1
-    free = 0
-    lowest, waiting = np.inf, 0
-    for row in range(rows):
-        for column in range(columns):
-            if to_go[row, column] < np.inf:
-                lowest = min(lowest, float(to_go[row, column]))
-    if lowest == np.inf:
-        return
-    # Sources may be dearer than the ring is wide: they enter when their turn comes.
-    sources = np.empty(rows * columns, np.int64)
-    keys = np.empty(rows * columns, np.float32)
-    count = 0
-    for row in range(rows):
-        for column in range(columns):
-            if to_go[row, column] < np.inf:
-                sources[count] = row * columns + column
-                keys[count] = to_go[row, column]
-                count += 1
-    order = np.argsort(keys[:count], kind="mergesort")
-    upcoming = 0
-    level = int(lowest * per_width)
-    while waiting > 0 or upcoming < count:
-        if waiting == 0:
-            level = max(level, int(keys[order[upcoming]] * per_width))
-        while upcoming < count and int(keys[order[upcoming]] * per_width) <= level:
-            slot = level % ring
-            next_in_bucket[free, 0] = sources[order[upcoming]]
-            next_in_bucket[free, 1] = bucket[slot]
-            bucket[slot] = free
-            free += 1
-            waiting += 1
-            upcoming += 1
+    # Sources may lie farther apart in cost than the ring is wide: they enter when it is their turn.
+    sources = np.flatnonzero(to_go.ravel() < np.inf)
+    keys = to_go.ravel()[sources]
+    order = np.argsort(keys, kind="mergesort")
+    upcoming, free, taken, level = 0, 0, 0, 0
+    while taken < free or upcoming < len(order):
+        if taken == free:
+            level = int(keys[order[upcoming]] * per_width)
         slot = level % ring
+        while upcoming < len(order) and int(keys[order[upcoming]] * per_width) <= level:
+            free = _push(sources[order[upcoming]], slot, free, entries, bucket)
+            upcoming += 1
         while bucket[slot] >= 0:
             entry = bucket[slot]
-            bucket[slot] = next_in_bucket[entry, 1]
-            waiting -= 1
-            cell = next_in_bucket[entry, 0]
-            row, column = cell // columns, cell % columns
+            bucket[slot] = entries[entry, 1]
+            taken += 1
+            row, column = entries[entry, 0] // columns, entries[entry, 0] % columns
             here = float(to_go[row, column])
+            # A cell waits in every bucket it was ever put into; only the last time counts.
             if int(here * per_width) != level:
                 continue
-            for d_row in range(-1, 2):
-                for d_column in range(-1, 2):
-                    to_row, to_column = row + d_row, column + d_column
-                    if not (0 <= to_row < rows and 0 <= to_column < columns):
+            for i in range(max(0, row - 1), min(rows, row + 2)):
+                for j in range(max(0, column - 1), min(columns, column + 2)):
+                    if to_go[i, j] <= here:
                         continue
-                    if to_go[to_row, to_column] <= here:
-                        continue
-                    step = resolution_m * (1.41421356 if d_row != 0 and d_column != 0 else 1.0)
+                    step = resolution_m * (1.41421356 if i != row and j != column else 1.0)
                     # A metre costs what it does half here, half there.
-                    price = 0.5 * (float(cost[row, column]) + float(cost[to_row, to_column]))
+                    price = 0.5 * (float(cost[row, column]) + float(cost[i, j]))
                     there = np.float32(here + step * price)
-                    if there < to_go[to_row, to_column]:
-                        to_go[to_row, to_column] = there
-                        if free < next_in_bucket.shape[0]:
-                            slot_there = int(float(there) * per_width) % ring
-                            next_in_bucket[free, 0] = to_row * columns + to_column
-                            next_in_bucket[free, 1] = bucket[slot_there]
-                            bucket[slot_there] = free
-                            free += 1
-                            waiting += 1
+                    if there < to_go[i, j]:
+                        to_go[i, j] = there
+                        to_slot = int(float(there) * per_width) % ring
+                        free = _push(i * columns + j, to_slot, free, entries, bucket)
         level += 1
 
 
@@ -195,8 +179,8 @@ def descend(
         How many these are; 0 where no way leads on.
     """
     rows, columns = to_go.shape
-    row = int(math.floor((y_m - origin_m[1]) / resolution_m))
-    column = int(math.floor((x_m - origin_m[0]) / resolution_m))
+    row = math.floor((y_m - origin_m[1]) / resolution_m)
+    column = math.floor((x_m - origin_m[0]) / resolution_m)
     if not (0 <= row < rows and 0 <= column < columns):
         return 0
     count = 0

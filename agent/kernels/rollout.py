@@ -26,26 +26,22 @@ TO_GO_STRIDE = 4  # steps from one look at the cost to go to the next
 
 @njit(cache=True, nogil=True)
 def limited(
-    wanted: float, present: float, bounds: NDArray[np.float64], axis: int, step_s: float
+    wanted: float, present: float, bounds: NDArray[np.float32], axis: int, step_s: float
 ) -> float:
     """Return what becomes of a control within one step.
 
     Args:
         wanted: What the base is told.
         present: What it does.
-        bounds: float64, shape ``(3, 4)``.
+        bounds: float32, shape ``(3, 4)``.
         axis: Which control.
         step_s: Duration of the step.
     """
     wanted = min(bounds[axis, MOST], max(bounds[axis, LEAST], wanted))
     # Away from zero is growth; through zero counts as decline.
-    if present > 0.0:
-        low, high = present - bounds[axis, DECLINE] * step_s, present + bounds[axis, GROWTH] * step_s
-    elif present < 0.0:
-        low, high = present - bounds[axis, GROWTH] * step_s, present + bounds[axis, DECLINE] * step_s
-    else:
-        low, high = -bounds[axis, GROWTH] * step_s, bounds[axis, GROWTH] * step_s
-    return min(high, max(low, wanted))
+    up = step_s * bounds[axis, GROWTH if present >= 0.0 else DECLINE]
+    down = step_s * bounds[axis, DECLINE if present > 0.0 else GROWTH]
+    return float(min(present + up, max(present - down, wanted)))
 
 
 @njit(cache=True, nogil=True)
@@ -65,7 +61,7 @@ def bilinear(values: NDArray[np.float32], x: np.float32, y: np.float32) -> np.fl
     u, v = x - np.float32(j), y - np.float32(i)
     low = values[i, j] + u * (values[i, j + 1] - values[i, j])
     high = values[i + 1, j] + u * (values[i + 1, j + 1] - values[i + 1, j])
-    return low + v * (high - low)
+    return np.float32(low + v * (high - low))
 
 
 @njit(cache=True, nogil=True)
@@ -128,9 +124,9 @@ def drive_step(
         bounds: float32, shape ``(3, 4)``, of the controls.
         car: Whether the turn is a curvature.
         step_s: Duration of a step.
-        controls: float32 output, shape ``(steps, 3, samples)``: nominal and noise, within bounds.
-        states: float32, shape ``(7, samples)``: x, y, cosine and sine of the heading, forward speed,
-            speed to the left, turn; updated.
+        controls: float32 output, shape ``(steps, 3, samples)``, within bounds.
+        states: float32, shape ``(7, samples)``, updated: x, y, cosine and sine of the heading,
+            forward speed, speed to the left, turn.
         effort: float32, shape ``(samples,)``, sum of the squared changes of speeds, updated.
     """
     half_step, one = np.float32(0.5) * step_s, np.float32(1.0)
@@ -190,7 +186,7 @@ def roll_out(
     """Drive every sampled sequence of controls in thought, and add up its cost.
 
     Args:
-        controls: float32 output, shape ``(steps, 3, samples)``: nominal and noise, within bounds.
+        controls: float32 output, shape ``(steps, 3, samples)``, within bounds.
         nominal: float32, shape ``(steps, 3)``.
         noise: float32, shape ``(steps, 3, samples)``, of unit variance.
         spread: float32, shape ``(3,)``, standard deviation of each control.
@@ -236,7 +232,9 @@ def roll_out(
             if not alive[i]:
                 continue
             x, y = states[0, i], states[1, i]
-            clear = clearance_m(x, y, states[2, i], states[3, i], discs, distance_m, per_metre, soft_m)
+            clear = clearance_m(
+                x, y, states[2, i], states[3, i], discs, distance_m, per_metre, soft_m
+            )
             if clear < soft_m:
                 if clear < hard_m:
                     # The sooner the worse; and it goes no farther.
@@ -252,35 +250,51 @@ def roll_out(
             if looks:
                 last[i] = bilinear(to_go, x * per_coarse, y * per_coarse)
                 costs[i] += weights[TO_GO] * last[i] * step_s * TO_GO_STRIDE
+        t_s = np.float32((k + 1) * step_s)
+        # Prediction grows worse with time, and so does the fear of it.
+        fear = weights[MOVING] * step_s / (1.0 + t_s)
         for j in range(moving.shape[0]):
-            t_s = np.float32((k + 1) * step_s)
-            at_x = moving[j, 0] + moving[j, 2] * t_s - np.float32(origin_m[0])
-            at_y = moving[j, 1] + moving[j, 3] * t_s - np.float32(origin_m[1])
-            keep_m = moving[j, 5]
-            reach_m = discs[0, 2] + abs(discs[0, 0]) + abs(discs[0, 1]) + moving[j, 4] + keep_m
-            # Prediction grows worse with time, and so does the fear of it.
-            fear = weights[MOVING] * step_s / (1.0 + t_s)
-            for i in range(samples):
-                dx, dy = at_x - states[0, i], at_y - states[1, i]
-                if dx * dx + dy * dy > reach_m * reach_m or not alive[i]:
-                    continue
-                cos, sin = states[2, i], states[3, i]
-                gap = _gap_m(cos * dx + sin * dy, cos * dy - sin * dx, discs) - moving[j, 4]
-                if gap < keep_m:
-                    near = min(1.5, (keep_m - gap) / keep_m)
-                    costs[i] += fear * near * near
-                    if gap < margins_m[0]:
-                        costs[i] += 4.0 * fear
+            _fear(moving[j], t_s, fear, origin_m, margins_m[0], discs, states, alive, costs)
     for i in range(samples):
         costs[i] += weights[SMOOTHNESS] * effort[i] + weights[AT_END] * last[i]
 
 
 @njit(cache=True, nogil=True)
-def _gap_m(x: float, y: float, discs: NDArray[np.float64]) -> float:
+def _fear(
+    mover: NDArray[np.float32],
+    t_s: np.float32,
+    fear: float,
+    origin_m: tuple[float, float],
+    contact_m: float,
+    discs: NDArray[np.float32],
+    states: NDArray[np.float32],
+    alive: NDArray[np.bool_],
+    costs: NDArray[np.float64],
+) -> None:
+    """Add what it costs to be near something that moves at a moment of the horizon."""
+    at_x = mover[0] + mover[2] * t_s - np.float32(origin_m[0])
+    at_y = mover[1] + mover[3] * t_s - np.float32(origin_m[1])
+    keep_m = mover[5]
+    reach_m = discs[0, 2] + abs(discs[0, 0]) + abs(discs[0, 1]) + mover[4] + keep_m
+    for i in range(states.shape[1]):
+        dx, dy = at_x - states[0, i], at_y - states[1, i]
+        if dx * dx + dy * dy > reach_m * reach_m or not alive[i]:
+            continue
+        cos, sin = states[2, i], states[3, i]
+        gap = _gap_m(cos * dx + sin * dy, cos * dy - sin * dx, discs) - mover[4]
+        if gap < keep_m:
+            near = min(1.5, (keep_m - gap) / keep_m)
+            costs[i] += fear * near * near
+            if gap < contact_m:
+                costs[i] += 4.0 * fear
+
+
+@njit(cache=True, nogil=True)
+def _gap_m(x: float, y: float, discs: NDArray[np.float32]) -> float:
     """Return the distance of a point of the base frame from a footprint's cover."""
     outer = math.hypot(x - discs[0, 0], y - discs[0, 1]) - discs[0, 2]
     if outer > 0.5 or discs.shape[0] == 1:
-        return outer
+        return float(outer)
     least = math.inf
     for k in range(1, discs.shape[0]):
         least = min(least, math.hypot(x - discs[k, 0], y - discs[k, 1]) - discs[k, 2])
@@ -327,11 +341,11 @@ def pursue(
     speed_mps: float,
     lookahead_m: float,
     car: bool,
-    bounds: NDArray[np.float64],
+    bounds: NDArray[np.float32],
     step_s: float,
     controls: NDArray[np.float32],
 ) -> None:
-    """Write the controls of a pure pursuit along a way (Coulter 1992), turning on the spot if asked.
+    """Write the controls of a pure pursuit along a way (Coulter 1992).
 
     Args:
         way_m: float64, shape ``(points, 2)``, at least one.
@@ -339,7 +353,7 @@ def pursue(
         speed_mps: Where the way is straight and long.
         lookahead_m: How far along the way to steer for.
         car: Whether the turn is a curvature.
-        bounds: float64, shape ``(3, 4)``, of the controls.
+        bounds: float32, shape ``(3, 4)``, of the controls.
         step_s: Duration of a step.
         controls: float32 output, shape ``(steps, 3)``.
     """

@@ -26,9 +26,9 @@ def stopping_poses(
     """Write the poses of a robot that takes a command, holds it and then brakes to rest.
 
     For the time to react the robot does what it was told before. Then each axis goes over to the
-    command as fast as it can, and after the time to hold it brakes: either each axis as hard as it can, or
-    all together so that the arc is kept. Steps are so short that no point of the footprint moves
-    farther than ``step_m`` in one.
+    command as fast as it can, and after the time to hold it brakes: either each axis as hard as it
+    can, or all together so that the arc is kept. Steps are so short that no point of the footprint
+    moves farther than ``step_m`` in one.
 
     Args:
         present: float64, shape ``(3,)``: forward, left (m/s) and yaw rate (rad/s) now.
@@ -150,9 +150,7 @@ def least_slack_m(
 
 
 @njit(cache=True, nogil=True)
-def within_reach(
-    points_m: NDArray[np.float64], reach_m: float, near_m: NDArray[np.float64]
-) -> int:
+def within_reach(points_m: NDArray[np.float64], reach_m: float, near_m: NDArray[np.float64]) -> int:
     """Collect the points that are nearer to the base than a reach.
 
     Args:

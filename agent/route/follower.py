@@ -72,6 +72,11 @@ class PathFollower:
         self._anchor: Vertex | None = None
         self._turning = False
 
+    @property
+    def speed_mps(self) -> float:
+        """Speed on a straight way without a limit of its own."""
+        return self._params.speed_mps
+
     def reset(self) -> None:
         """Forget the leg being driven, as after a new order or a new pose."""
         self._anchor = None

@@ -11,6 +11,7 @@ A route is looked for in three steps, each of which checks the footprint swept a
 The cheaper of 1 and 2 is taken, else what 3 finds after it has been shortened.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from enum import StrEnum
@@ -32,7 +33,6 @@ from agent.kernels.route import Body, Ground, Terms
 from agent.mapping.occupancy_grid import OccupancyGrid
 from agent.route.path import Goal
 from drivers.errors import Level
-import itertools
 
 COARSE_CELL_M = 0.1  # of the grid on which the cost to go is worked out
 BUCKETS = 256  # times nine tenths of a coarse cell: dearer than any step over it

@@ -14,9 +14,10 @@ from agent.errors import MessageInvalid, OrderRejected
 from agent.geometry.angle import difference
 from agent.geometry.pose import Pose2
 from agent.mapping.occupancy_grid import OccupancyGrid
-from agent.route.path import Waypoint
+from agent.route.path import Corridor, Waypoint
 from agent.vda5050.identity import Identity
 from agent.vda5050.messages import (
+    CorridorRefPoint,
     Edge,
     EdgeState,
     Node,
@@ -50,6 +51,7 @@ class OrderBook:
         deviation_rad: float = 0.1,
         base_reserve_m: float = 3.0,
         height_m: float = 0.0,
+        width_m: float = 0.0,
     ) -> None:
         """Start without an order.
 
@@ -60,6 +62,7 @@ class OrderBook:
             deviation_rad: The same for a node's heading.
             base_reserve_m: Way left on the base below which the robot asks for more of it.
             height_m: Height of the robot, compared with an edge's ``maxHeight``.
+            width_m: Width of the robot, which must fit into an edge's ``corridor``.
         """
         self._identity = identity
         self._maps = maps
@@ -67,6 +70,7 @@ class OrderBook:
         self._deviation_rad = deviation_rad
         self._base_reserve_m = base_reserve_m
         self._height_m = height_m
+        self._width_m = width_m
         self._order_id = ""
         self._order_update_id = 0
         self._cancelled = False
@@ -268,22 +272,20 @@ class OrderBook:
             EdgeState(edge_id=e.edge_id, sequence_id=e.sequence_id, released=e.released)
             for e in edges
         )
-        speeds = {edge.sequence_id + 1: edge.max_speed for edge in edges}
+        ways = {edge.sequence_id + 1: edge for edge in edges}
         base = [
             (node, node.node_position)
             for node in nodes
             if node.released and node.node_position is not None
         ]
         self._waypoints = tuple(
-            self._waypoint(node, position, speeds.get(node.sequence_id)) for node, position in base
+            self._waypoint(node, position, ways.get(node.sequence_id)) for node, position in base
         )
         self._map_ids = tuple(position.map_id for _, position in base)
         same = sum(1 for _ in takewhile(lambda map_id: map_id == self.map_id, self._map_ids))
         self._stretch = self._waypoints[:same]
 
-    def _waypoint(
-        self, node: Node, position: NodePosition, max_speed_mps: float | None
-    ) -> Waypoint:
+    def _waypoint(self, node: Node, position: NodePosition, way: Edge | None) -> Waypoint:
         """A deviation of 0 means the maker's normal tolerance (section 6.6.6)."""
         return Waypoint(
             sequence_id=node.sequence_id,
@@ -292,7 +294,8 @@ class OrderBook:
             yaw_rad=position.theta,
             tolerance_m=position.allowed_deviation_xy or self._deviation_m,
             tolerance_rad=position.allowed_deviation_theta or self._deviation_rad,
-            max_speed_mps=max_speed_mps,
+            max_speed_mps=way.max_speed if way else None,
+            corridor=_corridor(way, self._width_m) if way else None,
         )
 
     def _check_start(self, order: Order, situation: Situation) -> bool:
@@ -358,7 +361,7 @@ class OrderBook:
                 )
         for edge in order.edges:
             _check_actions(order, edge, edgeId=edge.edge_id)
-            for field in _unusable_fields(edge, self._height_m):
+            for field in _unusable_fields(edge, self._height_m, self._width_m):
                 raise _rejection(
                     order,
                     f"edge {edge.edge_id}: {field} cannot be met",
@@ -472,7 +475,16 @@ def _check_actions(order: Order, place: Node | Edge, **reference: str) -> None:
         )
 
 
-def _unusable_fields(edge: Edge, height_m: float) -> Iterator[str]:
+def _corridor(edge: Edge, width_m: float) -> Corridor | None:
+    """Return where the robot's origin may go, by what must stay inside (section 6.6.5)."""
+    asked = edge.corridor
+    if asked is None:
+        return None
+    inset_m = width_m / 2 if asked.corridor_ref_point is CorridorRefPoint.CONTOUR else 0.0
+    return Corridor(max(0.0, asked.left_width - inset_m), max(0.0, asked.right_width - inset_m))
+
+
+def _unusable_fields(edge: Edge, height_m: float, width_m: float) -> Iterator[str]:
     """Yield the fields of an edge that this robot cannot obey.
 
     It drives straight and forwards, turns where the path bends, and has no load handling device.
@@ -482,7 +494,7 @@ def _unusable_fields(edge: Edge, height_m: float) -> Iterator[str]:
     )
     checks = (
         ("trajectory", edge.trajectory is not None),
-        ("corridor", edge.corridor is not None),
+        ("corridor", _is_too_narrow(edge, width_m)),
         ("direction", edge.direction is not None),
         ("orientation", turned),
         ("maxRotationSpeed", edge.max_rotation_speed is not None),
@@ -491,6 +503,14 @@ def _unusable_fields(edge: Edge, height_m: float) -> Iterator[str]:
         ("minHeight", edge.min_height is not None and edge.min_height > 0.0),
     )
     yield from (field for field, unusable in checks if unusable)
+
+
+def _is_too_narrow(edge: Edge, width_m: float) -> bool:
+    """Whether the robot's contour does not fit into the corridor even on the line itself."""
+    asked = edge.corridor
+    if asked is None or asked.corridor_ref_point is not CorridorRefPoint.CONTOUR:
+        return False
+    return min(asked.left_width, asked.right_width) < width_m / 2
 
 
 def _rejection(order: Order, detail: str, vda_type: str, **references: str) -> OrderRejected:
