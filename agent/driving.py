@@ -79,9 +79,9 @@ class Driving:
         self._around = False
         self._moved_ns = None
 
-    def see(self, lidar: str, scan: Scan, odom_from_base: Pose2) -> None:
+    def see(self, lidar: str, scan: Scan, odom_from_base: Pose2, velocity: Twist) -> None:
         """Take a scan that is proof of free space."""
-        self._navigator.see(lidar, scan, odom_from_base)
+        self._navigator.see(lidar, scan, odom_from_base, velocity)
 
     def stop(self, now_ns: int, reason: StopReason | None, culprit: str = "") -> Verdict:
         """Stand."""

@@ -22,7 +22,7 @@ from agent.errors import (
     WayBlocked,
 )
 from agent.geometry.pose import Pose2
-from agent.geometry.twist import Twist
+from agent.geometry.twist import Twist, twist_of
 from agent.localization.estimate import PoseEstimate
 from agent.localization.localizer import Localizer
 from agent.mailbox import Inbox, LogEvent, Outbox, Value
@@ -40,6 +40,7 @@ from drivers.runner import DeviceState, Phase
 BASE = "base"
 LEAST_INTACT_SHARE = 0.75  # of a revolution's rays; with fewer it says too little about free space
 LEAST_RETURN_SHARE = 0.05  # of the rays; a covered lidar returns nothing, which is not free space
+LEAST_SWEEP_S = 0.02  # over less, counts of an encoder make no speed
 FOLD_NS = 30_000_000_000
 STANDSTILL_MPS = 0.01
 STANDSTILL_RADPS = 0.01
@@ -166,8 +167,14 @@ class Agent:
             return
         self._good_scan_ns[lidar] = scan.stamp_ns
         odom_from_base = self._localizer.odom_from_base_at(scan.stamp_ns)
-        if odom_from_base is not None:
-            self._driving.see(lidar, scan, odom_from_base)
+        odometry = self._odometry
+        if odom_from_base is None or odometry is None:
+            return
+        velocity, since_s = _twist(odometry), (odometry.stamp_ns - scan.stamp_ns) * 1e-9
+        if since_s >= LEAST_SWEEP_S:
+            # What the odometry went since tells of the whole sweep, and not of its end alone.
+            velocity = twist_of(odom_from_base.inverse() @ _pose(odometry), since_s)
+        self._driving.see(lidar, scan, odom_from_base, velocity)
 
     def _take_messages(self, inbox: Inbox, now_ns: int) -> None:
         for message in inbox.messages:
@@ -243,8 +250,8 @@ class Agent:
             return self._driving.stop(now_ns, StopReason.MAP_CHANGE)
         driven = self._driving.step(
             estimate.map_from_base,
-            Pose2(odometry.x_m, odometry.y_m, odometry.yaw_rad),
-            Twist(odometry.forward_mps, 0.0, odometry.yaw_rate_radps),
+            _pose(odometry),
+            _twist(odometry),
             self._order_book.stretch,
             period_ns * 1e-9,
             now_ns,
@@ -475,8 +482,7 @@ class Agent:
         estimate, odometry = self._estimate, self._odometry
         if estimate is None or odometry is None:
             return []
-        odom_from_base = Pose2(odometry.x_m, odometry.y_m, odometry.yaw_rad)
-        points_m = self._driving.navigator.sight.returns(odom_from_base)
+        points_m = self._driving.navigator.sight.returns(_pose(odometry))
         return [estimate.map_from_base.transform(float(x), float(y)) for x, y in points_m]
 
     def _battery_status(self) -> dict[str, float] | None:
@@ -492,6 +498,14 @@ class Agent:
 def _is_finite(odometry: Odometry) -> bool:
     twist = (odometry.forward_mps, odometry.yaw_rate_radps)
     return all(map(math.isfinite, (odometry.x_m, odometry.y_m, odometry.yaw_rad, *twist)))
+
+
+def _pose(odometry: Odometry) -> Pose2:
+    return Pose2(odometry.x_m, odometry.y_m, odometry.yaw_rad)
+
+
+def _twist(odometry: Odometry) -> Twist:
+    return Twist(odometry.forward_mps, 0.0, odometry.yaw_rate_radps)
 
 
 def _stamp_ns(value: Odometry | BaseStatus | None) -> int | None:

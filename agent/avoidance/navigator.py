@@ -23,7 +23,7 @@ from agent.avoidance.tracks import TrackParams
 from agent.geometry.angle import wrap
 from agent.geometry.points import moved
 from agent.geometry.pose import Pose2
-from agent.geometry.twist import Twist
+from agent.geometry.twist import Twist, moved_by, values
 from agent.route.path import Goal
 from drivers.measurement import Scan, VelocityCommand
 
@@ -104,7 +104,7 @@ class Navigator:
             goal: Where to come to rest.
             now_ns: Monotonic time.
         """
-        numbers = (pose.x_m, pose.y_m, pose.yaw_rad, goal.x_m, goal.y_m, *_values(velocity))
+        numbers = (pose.x_m, pose.y_m, pose.yaw_rad, goal.x_m, goal.y_m, *values(velocity))
         if not all(map(math.isfinite, numbers)):
             return self.stop(now_ns, StopReason.BAD_COMMAND).command
         period_s = self._carry_on(velocity, now_ns)
@@ -113,7 +113,7 @@ class Navigator:
         scans = {self._lidar: scan} if isinstance(scan, Scan) else scan or {}
         for name, newest in scans.items():
             if newest.stamp_ns <= now_ns:
-                self.see(name, newest, self._odom_from_base)
+                self.see(name, newest, self._odom_from_base, velocity)
         self.place(self._odom_from_base, pose)
         seen_ns = self.sight.oldest_ns
         if seen_ns is None or now_ns - seen_ns > STALE_S * 1e9:
@@ -123,15 +123,9 @@ class Navigator:
         wanted = self.plan(path, goal, velocity, now_ns)
         return self.govern(wanted, velocity, period_s, now_ns).command
 
-    def see(self, lidar: str, scan: Scan, odom_from_base: Pose2) -> None:
-        """Take a scan; one that was seen before is left out.
-
-        Args:
-            lidar: Which lidar.
-            scan: What it saw.
-            odom_from_base: Where the odometry had the base at the stamp.
-        """
-        self.sight.see(lidar, scan, odom_from_base)
+    def see(self, lidar: str, scan: Scan, odom_from_base: Pose2, velocity: Twist) -> None:
+        """Take a scan; see :meth:`agent.avoidance.surroundings.Sight.see`."""
+        self.sight.see(lidar, scan, odom_from_base, velocity)
 
     def place(self, odom_from_base: Pose2, map_from_base: Pose2) -> None:
         """Take where the robot is now; the map follows slowly, or at once where it jumps."""
@@ -236,8 +230,8 @@ class Navigator:
             *(
                 a + min(most, max(-most, b - a))
                 for a, b, most in zip(
-                    _values(velocity),
-                    _values(pending),
+                    values(velocity),
+                    values(pending),
                     (most_mps, most_mps, most_radps),
                     strict=True,
                 )
@@ -253,22 +247,5 @@ def is_there(pose: Pose2, goal: Goal) -> bool:
     )
 
 
-def moved_by(twist: Twist, time_s: float) -> Pose2:
-    """Return where a constant twist takes the base, ``before_from_after``."""
-    turn = twist.yaw_rate_radps * time_s
-    half = 0.5 * turn
-    chord = time_s * (math.sin(half) / half if abs(half) > 1e-9 else 1.0)
-    cos, sin = math.cos(half), math.sin(half)
-    return Pose2(
-        chord * (cos * twist.forward_mps - sin * twist.lateral_mps),
-        chord * (sin * twist.forward_mps + cos * twist.lateral_mps),
-        wrap(turn),
-    )
-
-
-def _values(twist: Twist) -> tuple[float, float, float]:
-    return twist.forward_mps, twist.lateral_mps, twist.yaw_rate_radps
-
-
 def _mean(one: Twist, other: Twist) -> Twist:
-    return Twist(*(0.5 * (a + b) for a, b in zip(_values(one), _values(other), strict=True)))
+    return Twist(*(0.5 * (a + b) for a, b in zip(values(one), values(other), strict=True)))

@@ -1,9 +1,9 @@
 """The local planner: sampling model predictive control towards where the way leads.
 
-Every cycle the cost to go is spread over the local grid from the goal, or from where the path leaves
-it, through all that is not known to be blocked. A few plain plans are made from it (the one of last
-cycle, pursuit of the way downhill at several speeds, backing off, standing), the cheapest is taken
-for the mean of a thousand samples, and the samples are blended (MPPI, see
+Every cycle the cost to go is spread over the local grid from the goal, or from where the path
+leaves it, through all that is not known to be blocked. A few plain plans are made (the one of the
+last cycle, pursuit of the way downhill at several speeds, backing off, standing), the cheapest is
+taken for the mean of a thousand samples, and the samples are blended (MPPI, see
 :mod:`agent.kernels.rollout`). The samples are always the same ones, drawn once and in mirrored
 pairs, so that the same input gives the same command and the mirrored one the mirrored command.
 """

@@ -16,7 +16,8 @@ from agent.avoidance.local_grid import LocalGrid
 from agent.avoidance.tracks import ObjectTracker, TrackParams
 from agent.geometry.points import moved
 from agent.geometry.pose import Pose2
-from agent.kernels.stopping import smooth_ranges
+from agent.geometry.twist import Twist, values
+from agent.kernels.stopping import deskew, smooth_ranges
 from drivers.measurement import Scan
 
 
@@ -91,13 +92,14 @@ class Sight:
         """Return when the newest scan of a lidar was measured, ``None`` before the first."""
         return self._stamps_ns.get(lidar)
 
-    def see(self, lidar: str, scan: Scan, odom_from_base: Pose2) -> None:
+    def see(self, lidar: str, scan: Scan, odom_from_base: Pose2, velocity: Twist) -> None:
         """Take a scan; one that was seen before is left out.
 
         Args:
             lidar: Which lidar.
             scan: What it saw.
-            odom_from_base: Where the base was.
+            odom_from_base: Where the base was at the scan's stamp.
+            velocity: Of the base during the scan, by which each ray is taken back to the stamp.
         """
         if scan.stamp_ns <= self._stamps_ns.get(lidar, scan.stamp_ns - 1):
             return
@@ -112,6 +114,7 @@ class Sight:
         ends_m = np.column_stack(
             (eye.x_m + reach_m * np.cos(bearings), eye.y_m + reach_m * np.sin(bearings))
         )
+        deskew(ends_m, seen.offsets_s, *values(velocity))
         self.newest_ms = scan.stamp_ns // 1_000_000
         self._grid.follow(odom_from_base)
         self._grid.see(odom_from_base, (eye.x_m, eye.y_m), ends_m, back, self.newest_ms)

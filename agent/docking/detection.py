@@ -39,6 +39,7 @@ LEAST_INCIDENCE = 0.25  # flatter rays tell of the surface what they tell at thi
 EDGE_SIGMA_SPACINGS = 0.3  # of a middle between edges, each somewhere between two rays
 EDGE_SIGMA_M = 0.001
 SIGMAS = 4.0
+CHORD_SIGMAS = 6.0  # between a point and a chord, the ends of which err too
 SAME_M, SAME_RAD = 0.10, math.radians(8.0)  # nearer poses are one hypothesis
 WORST_SIGMA = np.array((0.10, 0.10, math.radians(10.0)))
 FAR_M = 1e3
@@ -219,7 +220,7 @@ class CarrierDetector:
         points_m, rays, ranges_m = points_m[order], rays[order], ranges_m[order]
         joined, chosen = joined[order], chosen[order]
         joined[0] = False
-        pieces, bent = convex_pieces(points_m, joined, SIGMAS * sigma_m)
+        pieces, bent = convex_pieces(points_m, joined, CHORD_SIGMAS * sigma_m)
         ends = free_ends(pieces, bent, rays, returns.ray_count, ranges_m, closed)
         found = []
         for (first, last), (left, right) in zip(pieces.tolist(), ends.tolist(), strict=True):
@@ -246,7 +247,7 @@ class CarrierDetector:
             aside_m = np.abs(chord[0] * off[:, 1] - chord[1] * off[:, 0])
             aside_m /= max(float(np.hypot(*chord)), 1e-6)
             cut = int(aside_m.argmax())
-            if end - begin > 4 and aside_m[cut] > SIGMAS * self._params.range_sigma_m:
+            if end - begin > 4 and aside_m[cut] > CHORD_SIGMAS * self._params.range_sigma_m:
                 waiting += [(begin + cut, end), (begin, begin + cut + 1)]
             else:
                 straight.append((begin, end))

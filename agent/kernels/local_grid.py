@@ -99,7 +99,7 @@ def mark_seen(
     belief: NDArray[np.int8],
     seen_ms: NDArray[np.int32],
 ) -> None:
-    """Take the cells within a polygon for free, as those on which the robot itself stands.
+    """Take the cells that a polygon covers, even partly, for free: the robot itself stands there.
 
     Args:
         origin_m: Lower left corner of the grid.
@@ -118,7 +118,7 @@ def mark_seen(
         for column in range(low_column, high_column + 1):
             x = origin_m[0] + (column + 0.5) * resolution_m
             y = origin_m[1] + (row + 0.5) * resolution_m
-            if signed_distance_m(x, y, polygon) < 0.0:
+            if signed_distance_m(x, y, polygon) < 0.5 * resolution_m:
                 seen_ms[row, column] = now_ms
                 belief[row, column] = 0
 
@@ -205,6 +205,25 @@ def occupied_points(
 
 
 @njit(cache=True, nogil=True)
+def _can_hide(seen_ms: NDArray[np.int32], row: int, column: int, since_ms: int) -> bool:
+    """Whether a cell is part of two by two that have not been seen: in less nothing can hide.
+
+    Between a robot's side and the first ray of a scanner at its corner there is always a sliver.
+    """
+    rows, columns = seen_ms.shape
+    for i in range(max(0, row - 1), min(rows - 2, row) + 1):
+        for j in range(max(0, column - 1), min(columns - 2, column) + 1):
+            if (
+                seen_ms[i, j] < since_ms
+                and seen_ms[i, j + 1] < since_ms
+                and seen_ms[i + 1, j] < since_ms
+                and seen_ms[i + 1, j + 1] < since_ms
+            ):
+                return True
+    return False
+
+
+@njit(cache=True, nogil=True)
 def doubtful_points(
     origin_m: tuple[float, float],
     resolution_m: float,
@@ -243,7 +262,7 @@ def doubtful_points(
         for column in range(low_column, high_column + 1):
             if belief[row, column] >= OCCUPIED:
                 x, y = float(point_m[row, column, 0]), float(point_m[row, column, 1])
-            elif seen_ms[row, column] < since_ms:
+            elif seen_ms[row, column] < since_ms and _can_hide(seen_ms, row, column, since_ms):
                 x = origin_m[0] + (column + 0.5) * resolution_m
                 y = origin_m[1] + (row + 0.5) * resolution_m
             else:

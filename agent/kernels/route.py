@@ -1,13 +1,13 @@
 """Where a footprint fits on a grid, what a move costs there, and which moves lead to a goal.
 
 All coordinates are in the frame of the grid: the outer corner of cell ``(0, 0)`` is the origin. A
-*move* is a constant twist held for a unit of time: metres ahead, metres to the left, radians of turn
-(the exponential map of SE(2)), so that straight lines, arcs and turns on the spot are one thing.
+*move* is a constant twist held for a unit of time: metres ahead, metres to the left, radians of
+turn (the exponential map of SE(2)), so that lines, arcs and turns on the spot are one thing.
 
 The search is hybrid A*: Dolgov, Thrun, Montemerlo, Diebel, "Path Planning for Autonomous Vehicles
-in Unknown Semi-structured Environments", IJRR 29 (2010), section 2. Its curves to the goal are those
-of Reeds and Shepp, "Optimal paths for a car that goes both forwards and backwards", Pacific Journal
-of Mathematics 145 (1990), section 8.
+in Unknown Semi-structured Environments", IJRR 29 (2010), section 2. Its curves to the goal are
+those of Reeds and Shepp, "Optimal paths for a car that goes both forwards and backwards", Pacific
+Journal of Mathematics 145 (1990), section 8.
 """
 
 import math
@@ -21,6 +21,7 @@ SWEEP_STEP_M = 0.02  # largest way of a point of the footprint between two looks
 COST_STEP_M = 0.1  # largest way between two looks at the price of a metre
 HEADINGS = 32  # poses of a cell that differ by less than one of these are one to the search
 MOST_CURVES = 6  # moves of the longest curve: a Reeds-Shepp word has five
+NEAR_CELLS = 2
 CIRCLE = 2.0 * math.pi
 _WORDS = 8
 
@@ -83,6 +84,30 @@ class Terms(NamedTuple):
     radius_m: float
     pivots: bool
     slides: bool
+
+
+class Tree(NamedTuple):
+    """Workspace of the search: nodes in the order in which they were met, a heap and a hash table.
+
+    Attributes:
+        poses: float64, shape ``(most, 3)``.
+        moves: float64, shape ``(most, 3)``, which led there.
+        costs: float64, shape ``(most,)``.
+        states: int64, shape ``(most,)``.
+        parents: int32, shape ``(most,)``.
+        heap_keys: float64, shape ``(most,)``.
+        heap_nodes: int32, shape ``(most,)``.
+        table: int32, shape ``(2 ** k,)``, twice as many or more.
+    """
+
+    poses: NDArray[np.float64]
+    moves: NDArray[np.float64]
+    costs: NDArray[np.float64]
+    states: NDArray[np.int64]
+    parents: NDArray[np.int32]
+    heap_keys: NDArray[np.float64]
+    heap_nodes: NDArray[np.int32]
+    table: NDArray[np.int32]
 
 
 @njit(cache=True, nogil=True)
@@ -717,10 +742,9 @@ def _leg_fits(
 
 
 @njit(cache=True, nogil=True)
-def _push(
-    keys: NDArray[np.float64], nodes: NDArray[np.int32], size: int, key: float, node: int
-) -> None:
-    """Put a node into a binary heap; among equal keys the older node comes first."""
+def _push(tree: Tree, size: int, key: float, node: int) -> None:
+    """Put a node into the binary heap of so many; among equal keys the older node comes first."""
+    keys, nodes = tree.heap_keys, tree.heap_nodes
     i = size
     while i > 0:
         up = (i - 1) // 2
@@ -732,8 +756,10 @@ def _push(
 
 
 @njit(cache=True, nogil=True)
-def _pop(keys: NDArray[np.float64], nodes: NDArray[np.int32], size: int) -> None:
-    """Take the first node out of a binary heap of so many."""
+def _pop(tree: Tree, size: int) -> int:
+    """Take the first node out of the binary heap of so many."""
+    keys, nodes = tree.heap_keys, tree.heap_nodes
+    first = int(nodes[0])
     last = size - 1
     key, node = keys[last], nodes[last]
     i = 0
@@ -751,16 +777,71 @@ def _pop(keys: NDArray[np.float64], nodes: NDArray[np.int32], size: int) -> None
         keys[i], nodes[i] = keys[down], nodes[down]
         i = down
     keys[i], nodes[i] = key, node
+    return first
 
 
 @njit(cache=True, nogil=True)
-def _slot(table: NDArray[np.int32], keys: NDArray[np.int64], key: int) -> int:
-    """Return where a key is in a hash table of open addresses, or where it belongs."""
-    mask = table.shape[0] - 1
-    slot = ((key * 2654435761) >> 7) & mask
-    while table[slot] >= 0 and keys[table[slot]] != key:
+def _slot(tree: Tree, state: int) -> int:
+    """Return where a state is in the hash table of open addresses, or where it belongs."""
+    mask = int(tree.table.shape[0]) - 1
+    slot = ((state * 2654435761) >> 7) & mask
+    while tree.table[slot] >= 0 and tree.states[tree.table[slot]] != state:
         slot = (slot + 1) & mask
     return slot
+
+
+@njit(cache=True, nogil=True)
+def _state(pose: tuple[float, float, float], state_m: float) -> int:
+    heading = math.floor(pose[2] / CIRCLE * HEADINGS + 0.5) % HEADINGS
+    row, column = math.floor(pose[1] / state_m), math.floor(pose[0] / state_m)
+    return ((row << 24) + column) * HEADINGS + heading
+
+
+@njit(cache=True, nogil=True)
+def _lead(pose: tuple[float, float, float], to_go: NDArray[np.float32], cell_m: float) -> float:
+    """Return the cost to go of the coarse cell under a pose, infinite off the grid."""
+    row, column = math.floor(pose[1] / cell_m), math.floor(pose[0] / cell_m)
+    if not (0 <= row < to_go.shape[0] and 0 <= column < to_go.shape[1]):
+        return np.inf
+    return float(to_go[row, column])
+
+
+@njit(cache=True, nogil=True)
+def _snapped(yaw_rad: float, turn_rad: float) -> float:
+    """Return the turn to the next of ``HEADINGS`` of the grid, as buildings follow its axes."""
+    notch = CIRCLE / HEADINGS
+    if turn_rad > 0.0:
+        return notch * math.floor(yaw_rad / notch + 1.0 + 1e-6) - yaw_rad
+    return notch * math.ceil(yaw_rad / notch - 1.0 - 1e-6) - yaw_rad
+
+
+@njit(cache=True, nogil=True)
+def _branch(
+    tree: Tree,
+    count: int,
+    node: int,
+    move: tuple[float, float, float],
+    state_m: float,
+    ground: Ground,
+    body: Body,
+    terms: Terms,
+) -> bool:
+    """Write the node that a move leads to behind so many, if it is the best of its state."""
+    pose = (tree.poses[node, 0], tree.poses[node, 1], tree.poses[node, 2])
+    there = moved(pose, move, 1.0)
+    state = _state(there, state_m)
+    slot = _slot(tree, state)
+    rival = tree.table[slot]
+    if rival >= 0 and tree.costs[rival] <= tree.costs[node] + bare_cost(move, terms):
+        return False
+    cost = tree.costs[node] + sweep_cost(pose, move, ground, body, terms)
+    if cost == np.inf or (rival >= 0 and tree.costs[rival] <= cost):
+        return False
+    tree.poses[count, 0], tree.poses[count, 1], tree.poses[count, 2] = there
+    tree.moves[count, 0], tree.moves[count, 1], tree.moves[count, 2] = move
+    tree.costs[count], tree.states[count], tree.parents[count] = cost, state, node
+    tree.table[slot] = count
+    return True
 
 
 @njit(cache=True, nogil=True)
@@ -773,14 +854,16 @@ def search(
     primitives: NDArray[np.float64],
     to_go: NDArray[np.float32],
     cell_m: float,
-    table: NDArray[np.int32],
+    state_m: float,
+    most_nodes: int,
+    tree: Tree,
     moves: NDArray[np.float64],
-) -> tuple[int, int]:
+) -> int:
     """Look for moves to a goal with hybrid A*.
 
-    A node is a pose; poses of one cell and one of ``HEADINGS`` are one, of which the cheapest
-    stays. The cost to go of a point robot leads the search. Now and then, more often near the goal,
-    a direct connection is tried, and the search ends when nothing cheaper can come any more.
+    A node is a pose; poses of one square and one of ``HEADINGS`` are one state, of which the
+    cheapest stays. The cost to go of a point robot leads the search. Now and then, more often near
+    the goal, a direct connection is tried, and the search ends when nothing cheaper can come.
 
     Args:
         start: x, y, yaw; the robot is taken to fit there.
@@ -788,96 +871,198 @@ def search(
         ground: What stands where.
         body: What the robot covers.
         terms: What a move costs.
-        primitives: float64, shape ``(m, 3)``, moves to try at every node.
+        primitives: float64, shape ``(m, 3)``, moves to try at every node; a turn on the spot goes
+            to the next of ``HEADINGS`` whatever its size.
         to_go: float32, shape ``(rows, columns)``, from each coarse cell; infinite where closed.
         cell_m: Edge of a coarse cell.
-        table: int32 workspace, shape ``(2 ** k,)``; half as many nodes are visited at most.
+        state_m: Edge of the square of a state.
+        most_nodes: After which to give up, at most as many as the tree has room for.
+        tree: Workspace.
         moves: float64 output, shape ``(most, 3)``.
 
     Returns:
-        How many moves there are, 0 where there is no way, -1 where the nodes did not suffice; and
-        how many nodes were expanded.
+        How many moves there are, 0 where there is no way, -1 where the nodes did not suffice.
     """
-    most_nodes = table.shape[0] // 2
-    table[:] = -1
-    poses, costs = np.empty((most_nodes, 3)), np.empty(most_nodes)
-    states, parents = np.empty(most_nodes, np.int64), np.empty(most_nodes, np.int32)
-    through = np.empty(most_nodes, np.int16)
-    keys, heap = np.empty(most_nodes), np.empty(most_nodes, np.int32)
+    tree.table[:] = -1
     curve, best_curve = np.empty((MOST_CURVES, 3)), np.empty((MOST_CURVES, 3))
     best, best_node, best_count = np.inf, -1, 0
-    rows, columns = to_go.shape
+    tree.poses[0, 0], tree.poses[0, 1], tree.poses[0, 2] = start
+    tree.costs[0], tree.states[0], tree.parents[0] = 0.0, _state(start, state_m), -1
+    tree.table[_slot(tree, tree.states[0])] = 0
+    tree.heap_keys[0], tree.heap_nodes[0] = 0.0, 0
     count, size, expanded, next_try = 1, 1, 0, 1
-    poses[0, 0], poses[0, 1], poses[0, 2], costs[0] = start[0], start[1], start[2], 0.0
-    states[0], parents[0], through[0] = _state(start, cell_m, columns), -1, -1
-    table[_slot(table, states, states[0])] = 0
-    keys[0], heap[0] = 0.0, 0
-    full = False
-    while size > 0 and keys[0] < best:
-        node = int(heap[0])
-        _pop(keys, heap, size)
+    while size > 0 and tree.heap_keys[0] < best and count + primitives.shape[0] <= most_nodes:
+        node = _pop(tree, size)
         size -= 1
-        if table[_slot(table, states, states[node])] != node:
+        if tree.table[_slot(tree, tree.states[node])] != node:
             continue
         expanded += 1
-        pose = (poses[node, 0], poses[node, 1], poses[node, 2])
-        row, column = int(pose[1] / cell_m), int(pose[0] / cell_m)
+        pose = (tree.poses[node, 0], tree.poses[node, 1], tree.poses[node, 2])
         if expanded >= next_try:
-            next_try = expanded + 1 + int(2.0 * min(30.0, to_go[row, column]))
-            pieces, cost = connect(pose, goal, ground, body, terms, best - costs[node], curve)
+            next_try = expanded + 1 + int(2.0 * min(30.0, _lead(pose, to_go, cell_m)))
+            left = best - tree.costs[node]
+            pieces, cost = connect(pose, goal, ground, body, terms, left, curve)
             if pieces > 0:
-                best, best_node, best_count = costs[node] + cost, node, pieces
+                best, best_node, best_count = tree.costs[node] + cost, node, pieces
                 best_curve[:pieces] = curve[:pieces]
         for m in range(primitives.shape[0]):
             move = (primitives[m, 0], primitives[m, 1], primitives[m, 2])
-            there = moved(pose, move, 1.0)
-            row, column = math.floor(there[1] / cell_m), math.floor(there[0] / cell_m)
-            if not (0 <= row < rows and 0 <= column < columns) or to_go[row, column] == np.inf:
+            if move[0] == 0.0 and move[1] == 0.0:
+                move = (0.0, 0.0, _snapped(pose[2], move[2]))
+            lead = _lead(moved(pose, move, 1.0), to_go, cell_m)
+            if tree.costs[node] + bare_cost(move, terms) + lead >= best:
                 continue
-            state = _state(there, cell_m, columns)
-            slot = _slot(table, states, state)
-            rival = table[slot]
-            least = costs[node] + bare_cost(move, terms)
-            if rival >= 0 and costs[rival] <= least:
-                continue
-            cost = costs[node] + sweep_cost(pose, move, ground, body, terms)
-            key = cost + float(to_go[row, column])
-            if key >= best or (rival >= 0 and costs[rival] <= cost):
-                continue
-            if count == most_nodes:
-                full = True
-                break
-            poses[count, 0], poses[count, 1], poses[count, 2] = there
-            costs[count], states[count] = cost, state
-            parents[count], through[count] = node, m
-            table[slot] = count
-            _push(keys, heap, size, key, count)
-            size += 1
-            count += 1
-        if full:
-            break
+            if _branch(tree, count, node, move, state_m, ground, body, terms):
+                _push(tree, size, tree.costs[count] + lead, count)
+                size += 1
+                count += 1
     if best_node < 0:
-        return (-1 if full else 0), expanded
-    steps = 0
-    node = best_node
-    while parents[node] >= 0:
-        node = int(parents[node])
-        steps += 1
-    if steps + best_count > moves.shape[0]:
-        return -1, expanded
-    node = best_node
-    for i in range(steps - 1, -1, -1):
-        moves[i] = primitives[through[node]]
-        node = int(parents[node])
-    moves[steps : steps + best_count] = best_curve[:best_count]
-    return steps + best_count, expanded
+        return 0 if size == 0 else -1
+    return _trace(tree, best_node, best_curve[:best_count], moves)
 
 
 @njit(cache=True, nogil=True)
-def _state(pose: tuple[float, float, float], cell_m: float, columns: int) -> int:
-    heading = math.floor(pose[2] / CIRCLE * HEADINGS + 0.5) % HEADINGS
-    row, column = math.floor(pose[1] / cell_m), math.floor(pose[0] / cell_m)
-    return (row * columns + column) * HEADINGS + heading
+def _trace(tree: Tree, node: int, curve: NDArray[np.float64], moves: NDArray[np.float64]) -> int:
+    """Write the moves from the root to a node and on along a curve, and return how many."""
+    steps, ancestor = 0, node
+    while tree.parents[ancestor] >= 0:
+        ancestor = int(tree.parents[ancestor])
+        steps += 1
+    if steps + curve.shape[0] > moves.shape[0]:
+        return -1
+    for i in range(steps - 1, -1, -1):
+        moves[i] = tree.moves[node]
+        node = int(tree.parents[node])
+    moves[steps : steps + curve.shape[0]] = curve
+    return steps + int(curve.shape[0])
+
+
+@njit(cache=True, nogil=True)
+def split(moves: NDArray[np.float64], spacing_m: float, pieces: NDArray[np.float64]) -> int:
+    """Write moves as pieces that are no longer than a spacing.
+
+    Args:
+        moves: float64, shape ``(n, 3)``.
+        spacing_m: Largest way; and for every radian of turn one metre counts.
+        pieces: float64 output, shape ``(most, 3)``; of no rows to count only.
+
+    Returns:
+        How many pieces there are.
+    """
+    count = 0
+    for i in range(moves.shape[0]):
+        way_m = max(math.hypot(moves[i, 0], moves[i, 1]), abs(moves[i, 2]))
+        parts = math.ceil(way_m / spacing_m - 1e-9)
+        for _ in range(parts):
+            if pieces.shape[0] > 0:
+                pieces[count] = moves[i] / parts
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def merge(moves: NDArray[np.float64]) -> int:
+    """Join, in place, moves that go on with the same twist, and drop those that go nowhere.
+
+    Args:
+        moves: float64, shape ``(n, 3)``.
+
+    Returns:
+        How many remain.
+    """
+    count = 0
+    for i in range(moves.shape[0]):
+        u, v, w = moves[i, 0], moves[i, 1], moves[i, 2]
+        if max(abs(u), max(abs(v), abs(w))) < 1e-9:
+            continue
+        if count > 0:
+            a, b, c = moves[count - 1, 0], moves[count - 1, 1], moves[count - 1, 2]
+            across = max(abs(a * v - b * u), max(abs(b * w - c * v), abs(c * u - a * w)))
+            if across < 1e-9 and a * u + b * v + c * w > 0.0:
+                moves[count - 1, 0], moves[count - 1, 1], moves[count - 1, 2] = a + u, b + v, c + w
+                continue
+        moves[count, 0], moves[count, 1], moves[count, 2] = u, v, w
+        count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def passable(
+    start: tuple[float, float, float],
+    pieces: NDArray[np.float64],
+    ground: Ground,
+    body: Body,
+    poses: NDArray[np.float64],
+    clear: NDArray[np.bool_],
+) -> None:
+    """Write the poses after each piece of a way, and whether the footprint gets there.
+
+    Args:
+        start: x, y, yaw.
+        pieces: float64, shape ``(n, 3)``, moves.
+        ground: What stands where.
+        body: What the robot covers.
+        poses: float64 output, shape ``(n + 1, 3)``, the start first.
+        clear: bool output, shape ``(n,)``, whether the sweep along each piece touches nothing.
+    """
+    terms = Terms(0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0, True, True)
+    pose = start
+    poses[0] = pose
+    for i in range(pieces.shape[0]):
+        move = (pieces[i, 0], pieces[i, 1], pieces[i, 2])
+        begins = fits(pose[0], pose[1], pose[2], ground, body)
+        clear[i] = begins and sweep_cost(pose, move, ground, body, terms) < np.inf
+        pose = moved(pose, move, 1.0)
+        poses[i + 1] = pose
+
+
+@njit(cache=True, nogil=True)
+def narrowest(poses: NDArray[np.float64], ground: Ground, body: Body) -> tuple[int, bool]:
+    """Return which pose has the least room, and whether the robot fits near it at any heading.
+
+    Args:
+        poses: float64, shape ``(n, 3)``.
+        ground: What stands where.
+        body: What the robot covers.
+    """
+    least, where = np.inf, 0
+    for i in range(poses.shape[0]):
+        clearance = clearance_m(poses[i, 0], poses[i, 1], ground)
+        if clearance < least:
+            least, where = clearance, i
+    for k in range(HEADINGS):
+        for row in range(-NEAR_CELLS, NEAR_CELLS + 1):
+            for column in range(-NEAR_CELLS, NEAR_CELLS + 1):
+                x = poses[where, 0] + column * ground.resolution_m
+                y = poses[where, 1] + row * ground.resolution_m
+                if fits(x, y, k * CIRCLE / HEADINGS, ground, body):
+                    return where, True
+    return where, False
+
+
+@njit(cache=True, nogil=True)
+def centre(way_m: NDArray[np.float64], ground: Ground, cell_m: float) -> None:
+    """Move points, in place, to where there is most room in their coarse cells.
+
+    Args:
+        way_m: float64, shape ``(n, 2)``, centres of coarse cells.
+        ground: What stands where.
+        cell_m: Edge of a coarse cell.
+    """
+    rows, columns = ground.distance_m.shape
+    side = int(cell_m / ground.resolution_m + 0.5)
+    for i in range(way_m.shape[0]):
+        first_row = math.floor(way_m[i, 1] / cell_m) * side
+        first_column = math.floor(way_m[i, 0] / cell_m) * side
+        most, x, y, equal = -np.inf, 0.0, 0.0, 0
+        for row in range(first_row, min(rows, first_row + side)):
+            for column in range(first_column, min(columns, first_column + side)):
+                here = float(ground.distance_m[row, column])
+                if here > most:
+                    most, x, y, equal = here, 0.0, 0.0, 0
+                if here == most:
+                    x, y, equal = x + column + 0.5, y + row + 0.5, equal + 1
+        way_m[i, 0], way_m[i, 1] = x / equal * ground.resolution_m, y / equal * ground.resolution_m
 
 
 @njit(cache=True, nogil=True)

@@ -171,6 +171,38 @@ def within_reach(points_m: NDArray[np.float64], reach_m: float, near_m: NDArray[
 
 
 @njit(cache=True, nogil=True)
+def deskew(
+    ends_m: NDArray[np.float64],
+    offsets_s: NDArray[np.float32],
+    forward_mps: float,
+    lateral_mps: float,
+    yaw_rate_radps: float,
+) -> None:
+    """Take the ends of rays from the base frame of their own time to that of time zero.
+
+    Args:
+        ends_m: float64, shape ``(rays, 2)``, updated.
+        offsets_s: float32, shape ``(rays,)``, time of each ray.
+        forward_mps: Constant velocity of the base.
+        lateral_mps: The same, to the left.
+        yaw_rate_radps: The same, of the heading.
+    """
+    if forward_mps == 0.0 and lateral_mps == 0.0 and yaw_rate_radps == 0.0:
+        return
+    for i in range(ends_m.shape[0]):
+        t_s = float(offsets_s[i])
+        turn = yaw_rate_radps * t_s
+        cos, sin = math.cos(turn), math.sin(turn)
+        # The chord of the arc, in the direction of the heading half-way.
+        half_cos, half_sin = math.cos(0.5 * turn), math.sin(0.5 * turn)
+        along = t_s * (half_cos * forward_mps - half_sin * lateral_mps)
+        across = t_s * (half_sin * forward_mps + half_cos * lateral_mps)
+        x, y = ends_m[i, 0], ends_m[i, 1]
+        ends_m[i, 0] = along + cos * x - sin * y
+        ends_m[i, 1] = across + sin * x + cos * y
+
+
+@njit(cache=True, nogil=True)
 def smooth_ranges(
     angles_rad: NDArray[np.float32],
     ranges_m: NDArray[np.float32],

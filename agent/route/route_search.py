@@ -1,21 +1,23 @@
 """The way over the map where an order leaves it to the robot.
 
-A route is looked for in three steps, each of which checks the footprint swept along every move:
+A route is looked for in steps, each of which checks the footprint swept along every move:
 
-1. a direct connection (turn, go straight, turn; or a curve of Reeds and Shepp);
-2. for robots that turn on the spot, the least cost to go of a point (Dijkstra over the grid), pulled
-   straight, with arcs in the corners; this is the way in nearly every hall, and takes milliseconds;
-3. hybrid A* over positions and headings, led by the same cost to go, where the orientation of the
-   footprint decides whether it gets through, and always for a car.
+1. a direct connection: turn, go straight, turn; slide; or a curve of Reeds and Shepp;
+2. for robots that turn on the spot, the cheapest way of a point over the grid (Dijkstra), pulled
+   straight, with arcs in the corners;
+3. where the footprint does not get through on that way, hybrid A* over positions and headings on
+   a stretch of a few metres; if it fails there too, the place is closed and 2 tried again;
+4. hybrid A* all the way, and always for a car; then shortened by direct connections.
 
-The cheaper of 1 and 2 is taken, else what 3 finds after it has been shortened.
+The first two take milliseconds and are enough in nearly every hall. Hybrid A* instead of a lattice,
+because start and goal are poses of docks and doors that lie on no lattice.
 """
 
-import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, ClassVar, NamedTuple, Self
+from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
@@ -26,26 +28,32 @@ from agent.geometry.angle import wrap
 from agent.geometry.points import moved
 from agent.geometry.pose import Pose2
 from agent.kernels import route as kernels
-from agent.kernels.clearance import signed_distance_m
-from agent.kernels.cost_to_go import descend, propagate
-from agent.kernels.distance import distance_transform
-from agent.kernels.route import Body, Ground, Terms
-from agent.mapping.occupancy_grid import OccupancyGrid
+from agent.kernels.route import Body, Terms, Tree
+from agent.route.guide import Guide
+from agent.route.hull import circumscribed_m, convex_hull, inflated, inscribed_m
+from agent.route.legs import (
+    Problem,
+    Triple,
+    densified,
+    holding_heading,
+    looking_ahead,
+    merged,
+    rounded,
+    shortened,
+)
 from agent.route.path import Goal
+from agent.route.route_map import Corridor, RouteMap
 from drivers.errors import Level
 
-COARSE_CELL_M = 0.1  # of the grid on which the cost to go is worked out
-BUCKETS = 256  # times nine tenths of a coarse cell: dearer than any step over it
-PULLS = 3  # times that the way is pulled straight
-PULL_SPACING_M = 0.25
-STRIDE_M = 0.2  # of the moves of hybrid A*; farther than the diagonal of a coarse cell
-FEWEST_NODES = 1024
-BENDS = (1.0, 0.6, 0.35, 0.2, 0.1)  # shares of the largest radius that are tried in a corner
-SHARPEST_BEND_RAD = 2.6  # sharper corners are turned on the spot
+STRIDE_M = 0.2  # of the moves of hybrid A*; farther than the diagonal of a state
+STATE_M = 0.1
+FINE_STRIDE_M, FINE_STATE_M = 0.1, 0.05  # where a stretch has to be threaded
+FINE_NODES = 24_000
+THREAD_M = 1.5  # way before and after the place where the footprint does not get through
+PIECE_M = 0.1  # in which that place is looked for
+DETOURS = 6  # places that are closed before all is searched
 SPACING_RAD = 0.1
 NO_POINTS = np.empty((0, 2))
-
-Triple = tuple[float, float, float]
 
 
 class Obstruction(StrEnum):
@@ -111,7 +119,7 @@ class RouteSearchParams:
     docking_m: Annotated[float, Ge(0), Le(5)] = 1.0
     detour_m: Annotated[float, Gt(0)] = 40.0
     spacing_m: Annotated[float, Gt(0), Le(0.5)] = 0.05
-    most_nodes: Annotated[int, Ge(FEWEST_NODES), Le(4_000_000)] = 120_000
+    most_nodes: Annotated[int, Ge(1024), Le(4_000_000)] = 120_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,23 +135,6 @@ class Mobility:
     turning_radius_m: float = 0.0
     sideways: bool = False
     backwards: bool = True
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Corridor:
-    """A band that must not be left (VDA 5050 2.1, section 6.6.5).
-
-    Attributes:
-        line_m: Shape ``(n, 2)``, its middle from start to end, in the map frame.
-        left_m: Width to the left of the line.
-        right_m: Width to the right.
-        contour: Whether the whole footprint has to stay inside, or only the base.
-    """
-
-    line_m: NDArray[np.float64]
-    left_m: float
-    right_m: float
-    contour: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,42 +158,8 @@ class Route:
     min_clearance_m: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RouteMap:
-    """A map made ready for the search; what is unknown or outside counts as occupied.
-
-    Attributes:
-        filled: bool, shape ``(rows, columns)``, read-only, cells that are not known to be free.
-        ground: Distances to these and their counts.
-        grid_from_map: Takes poses of the map frame to the frame of the cells.
-    """
-
-    filled: NDArray[np.bool_]
-    ground: Ground
-    grid_from_map: Pose2
-
-    @classmethod
-    def prepare(cls, grid: OccupancyGrid) -> Self:
-        """Work out the distances of a map, once."""
-        filled = ~grid.free
-        around = np.pad(filled, 1, constant_values=True)
-        distance = distance_transform(around, math.inf)[1:-1, 1:-1]
-        ground = _ground(distance * np.float32(grid.resolution_m), filled, grid.resolution_m)
-        filled.setflags(write=False)
-        return cls(filled, ground, grid.map_from_grid.inverse())
-
-
-class Task(NamedTuple):
-    """A question to the search, in the frame of the grid; headings NaN where any will do."""
-
-    start: Triple
-    goal: Triple
-    ground: Ground
-    body: Body
-
-
 class RouteSearch:
-    """Finds routes for one robot."""
+    """Finds routes for one robot. It holds the workspace of the search, so one call at a time."""
 
     def __init__(
         self, params: RouteSearchParams, footprint: NDArray[np.float64], mobility: Mobility
@@ -218,31 +175,29 @@ class RouteSearch:
         Raises:
             ConfigError: The footprint covers no area, or the turning radius is no length.
         """
-        hull = _convex_hull(footprint)
         radius_m = mobility.turning_radius_m
         if not (math.isfinite(radius_m) and radius_m >= 0.0):
             raise ConfigError(f"the turning radius must be 0 or more, not {radius_m}")
         self._params = params
-        self._footprint = hull
+        self._footprint = convex_hull(footprint)
         # Between two looks a point of the footprint is never farther off than half a step.
-        self._bare_hull = _inflated(hull, 0.5 * kernels.SWEEP_STEP_M)
-        self._hull = _inflated(hull, max(params.needed_clearance_m, 0.5 * kernels.SWEEP_STEP_M))
-        self._pivots = radius_m == 0.0
-        side_m = _inscribed_m(self._hull)
+        least_m = 0.5 * kernels.SWEEP_STEP_M
+        self._bare_hull = inflated(self._footprint, least_m)
+        self._hull = inflated(self._footprint, max(params.needed_clearance_m, least_m))
+        closed_m = inscribed_m(self._hull)
+        wanted_m = inscribed_m(self._footprint) + params.wanted_clearance_m
         self._terms = Terms(
-            closed_m=side_m,
-            wide_m=max(_inscribed_m(hull) + params.wanted_clearance_m, side_m + 0.01),
+            closed_m=closed_m,
+            wide_m=max(wanted_m, closed_m + 0.01),
             aversion=params.narrowness_cost,
             turn_m=params.turn_cost_m,
             reverse=params.reverse_cost if mobility.backwards else math.inf,
             sideways=params.sideways_cost,
-            radius_m=params.bend_radius_m if self._pivots else radius_m,
-            pivots=self._pivots,
+            radius_m=radius_m if radius_m > 0.0 else params.bend_radius_m,
+            pivots=radius_m == 0.0,
             slides=mobility.sideways,
         )
-        self._primitives = _primitives(self._terms)
-        nodes = 1 << (2 * params.most_nodes - 1).bit_length()
-        self._table = np.empty(nodes, np.int32)
+        self._tree = _tree(max(params.most_nodes, FINE_NODES))
 
     def find(
         self,
@@ -265,277 +220,183 @@ class RouteSearch:
         Raises:
             RouteNotFound: There is none; the error says why.
         """
-        open_ground = _with_points(route_map, blocked_m, self._limit_m())
-        ground = open_ground
-        if corridor is not None:
-            ground = self._with_corridor(route_map, open_ground, corridor)
-        task = self._task(route_map, start, goal, ground, open_ground)
-        moves = self._moves(task, open_ground)
-        return self._route(route_map, task, moves, open_ground)
+        reach_m = circumscribed_m(self._hull)
+        open_map = route_map.with_points(blocked_m, max(self._terms.wide_m, reach_m) + 0.5)
+        allowed_map = open_map if corridor is None else open_map.within(corridor, reach_m)
+        problem = self._problem(allowed_map, open_map, start, goal)
+        try:
+            moves = self._moves(problem, allowed_map)
+        except RouteNotFound as error:
+            if corridor is None or error.obstruction is not Obstruction.NO_WAY:
+                raise
+            open_problem = problem._replace(ground=open_map.ground)
+            if self._guide(open_problem, open_map).reaches(problem.start):
+                raise RouteNotFound(Obstruction.CORRIDOR_TOO_NARROW) from error
+            raise
+        return self._route(open_map, problem, moves)
 
-    def _limit_m(self) -> float:
-        """Return how far off an obstacle can matter."""
-        return max(self._terms.wide_m, _circumscribed_m(self._hull)) + 0.5
-
-    def _task(
-        self,
-        route_map: RouteMap,
-        start: Pose2,
-        goal: Goal,
-        ground: Ground,
-        open_ground: Ground,
-    ) -> Task:
-        """Put the question, or find out why it cannot be answered.
+    def _problem(
+        self, allowed_map: RouteMap, open_map: RouteMap, start: Pose2, goal: Goal
+    ) -> Problem:
+        """Put the problem in the frame of the cells.
 
         Raises:
-            RouteNotFound: Start or goal is impossible.
+            RouteNotFound: The robot can never stand at the start or at the goal.
         """
-        grid_from_map = route_map.grid_from_map
-        here = grid_from_map @ start
-        there = grid_from_map @ Pose2(goal.x_m, goal.y_m, goal.yaw_rad or 0.0)
+        here = allowed_map.grid_from_map @ start
+        there = allowed_map.grid_from_map @ Pose2(goal.x_m, goal.y_m, goal.yaw_rad or 0.0)
         begin = (here.x_m, here.y_m, here.yaw_rad)
         end = (there.x_m, there.y_m, math.nan if goal.yaw_rad is None else there.yaw_rad)
-        for place, reason in (
-            (begin, Obstruction.START_OFF_MAP),
-            (end, Obstruction.GOAL_OFF_MAP),
-        ):
-            if not all(map(math.isfinite, place[:2])) or not _is_on(ground, place):
-                raise RouteNotFound(reason)
+        if not allowed_map.contains(*begin[:2]):
+            raise RouteNotFound(Obstruction.START_OFF_MAP)
+        if not allowed_map.contains(*end[:2]):
+            raise RouteNotFound(Obstruction.GOAL_OFF_MAP)
         docks = []
-        for place, reason in (
+        for place, blocked in (
             (begin, Obstruction.START_BLOCKED),
             (end, Obstruction.GOAL_BLOCKED),
         ):
-            if not self._stands(place, ground, self._hull):
-                if not self._stands(place, ground, self._bare_hull):
-                    outside = self._stands(place, open_ground, self._bare_hull)
-                    raise RouteNotFound(Obstruction.OUTSIDE_CORRIDOR if outside else reason)
-                docks.append((place[0], place[1], self._params.docking_m))
-        return Task(begin, end, ground, self._body(docks))
-
-    def _body(self, docks: list[Triple]) -> Body:
-        return Body(
+            if self._stands(place, allowed_map, self._hull):
+                continue
+            if self._stands(place, allowed_map, self._bare_hull):
+                docks.append((*place[:2], self._params.docking_m))
+                continue
+            outside = self._stands(place, open_map, self._bare_hull)
+            raise RouteNotFound(Obstruction.OUTSIDE_CORRIDOR if outside else blocked)
+        body = Body(
             self._hull,
             self._bare_hull,
-            _inscribed_m(self._bare_hull),
-            _circumscribed_m(self._hull),
+            inscribed_m(self._bare_hull),
+            circumscribed_m(self._hull),
             np.array(docks, np.float64).reshape(-1, 3),
         )
+        return Problem(begin, end, allowed_map.ground, body, self._terms)
 
-    def _stands(self, place: Triple, ground: Ground, hull: NDArray[np.float64]) -> bool:
+    def _stands(self, place: Triple, route_map: RouteMap, hull: NDArray[np.float64]) -> bool:
         """Return whether a footprint fits at a place, at any heading where none is given."""
-        if kernels.clearance_m(place[0], place[1], ground) < 0.0:
+        x_m, y_m, yaw_rad = place
+        ground = route_map.ground
+        if kernels.clearance_m(x_m, y_m, ground) < 0.0:
             return False
-        headings = kernels.HEADINGS if math.isnan(place[2]) else 1
-        first = 0.0 if math.isnan(place[2]) else place[2]
-        return any(
-            not kernels.touches(place[0], place[1], first + math.tau * k / headings, hull, ground)
-            for k in range(headings)
+        if not math.isnan(yaw_rad):
+            return not kernels.touches(x_m, y_m, yaw_rad, hull, ground)
+        yaws = math.tau / kernels.HEADINGS * np.arange(kernels.HEADINGS)
+        return not all(kernels.touches(x_m, y_m, float(yaw), hull, ground) for yaw in yaws)
+
+    def _guide(self, problem: Problem, route_map: RouteMap) -> Guide:
+        return Guide.work_out(
+            problem, route_map.widest_m, route_map.coarse_m, self._params.detour_m
         )
 
-    def _moves(self, task: Task, open_ground: Ground) -> NDArray[np.float64]:
+    def _moves(self, problem: Problem, route_map: RouteMap) -> NDArray[np.float64]:
         """Return the moves of a route.
 
         Raises:
             RouteNotFound: There is none.
         """
-        best, least = self._connection(task, math.inf)
-        distance_m = math.dist(task.start[:2], task.goal[:2])
-        if best is not None and least <= 1.01 * distance_m:
+        best = problem.connection(problem.start, problem.goal)
+        least = math.inf if best is None else problem.cost(problem.start, best)
+        if best is not None and least <= 1.01 * math.dist(problem.start[:2], problem.goal[:2]):
             return best
-        guide = self._guide(task)
-        if guide is None:
+        guide = self._guide(problem, route_map)
+        if not guide.reaches(problem.start):
             if best is not None:
                 return best
-            raise RouteNotFound(self._why(task, open_ground))
-        if self._pivots:
-            for moves in self._pulled(task, guide):
-                cost = self._cost(task, task.start, moves, least)
+            raise RouteNotFound(Obstruction.NO_WAY)
+        if problem.terms.pivots:
+            for moves in self._guided(problem, guide):
+                cost = problem.cost(problem.start, moves, least)
                 if cost < least:
                     best, least = moves, cost
         if best is not None:
             return best
-        return self._shortened(task, self._searched(task, guide, open_ground))
+        stride_m = max(STRIDE_M, 0.0 if problem.terms.pivots else 0.15 * problem.terms.radius_m)
+        moves = self._searched(problem, guide, stride_m, STATE_M, self._params.most_nodes)
+        return shortened(problem, moves)
 
-    def _why(self, task: Task, open_ground: Ground) -> Obstruction:
-        """Return whether the corridor is to blame that there is no way."""
-        if open_ground is not task.ground and self._guide(task._replace(ground=open_ground)):
-            return Obstruction.CORRIDOR_TOO_NARROW
-        return Obstruction.NO_WAY
+    def _guided(self, problem: Problem, guide: Guide) -> Iterator[NDArray[np.float64]]:
+        """Yield ways along the guide: the heading kept, and looking ahead, threaded if need be."""
+        if problem.terms.slides:
+            yield holding_heading(problem, guide.way_m(problem))
+        for _ in range(DETOURS):
+            moves, gap = self._threaded(problem, guide)
+            if gap is None:
+                yield moves
+                return
+            guide = guide.around(gap, problem.terms.closed_m, problem, self._params.detour_m)
+            if not guide.reaches(problem.start):
+                return
 
-    def _connection(self, task: Task, most: float) -> tuple[NDArray[np.float64] | None, float]:
-        moves = np.empty((kernels.MOST_CURVES, 3))
-        count, cost = kernels.connect(
-            task.start, task.goal, task.ground, task.body, self._terms, most, moves
-        )
-        return (moves[:count], cost) if count > 0 else (None, math.inf)
+    def _threaded(
+        self, problem: Problem, guide: Guide
+    ) -> tuple[NDArray[np.float64], Triple | None]:
+        """Return the way along the guide, and where the footprint does not get through, if so.
 
-    def _cost(self, task: Task, pose: Triple, moves: NDArray[np.float64], most: float) -> float:
-        return float(kernels.route_cost(pose, moves, task.ground, task.body, self._terms, most))
-
-    def _guide(self, task: Task) -> "Guide | None":
-        """Return the cost to go of a point robot, None where it cannot get from start to goal."""
-        guide = Guide.work_out(task, self._terms, self._params.detour_m)
-        return guide if math.isfinite(guide.at(task.start)) else None
-
-    def _pulled(self, task: Task, guide: "Guide") -> list[NDArray[np.float64]]:
-        """Return ways of straight legs: looking ahead, and, sideways, with the heading kept."""
-        found = [self._legs(task, self._taut(task, guide, math.nan))]
-        if self._terms.slides:
-            held = self._taut(task, guide, task.start[2])
-            found.append(_slides(task, held))
-        return found
-
-    def _taut(self, task: Task, guide: "Guide", hold_rad: float) -> NDArray[np.float64]:
-        """Return the corners of the cheapest way of straight legs, shape ``(n, 2)``."""
-        way_m = guide.way_m(task)
-        for _ in range(PULLS):
-            kept = np.empty(len(way_m), np.int64)
-            count = kernels.pull(way_m, task.ground, task.body, self._terms, hold_rad, kept)
-            corners = way_m[kept[:count]]
-            way_m = _densified(corners, PULL_SPACING_M)
-        return corners
-
-    def _legs(self, task: Task, corners: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return moves along straight legs, with an arc in each corner where it fits."""
-        steps = np.diff(corners, axis=0)
-        lengths = np.hypot(steps[:, 0], steps[:, 1])
-        steps, lengths = steps[lengths > 1e-6], lengths[lengths > 1e-6]
-        bearings = np.arctan2(steps[:, 1], steps[:, 0])
-        yaw = task.start[2]
-        moves = []
-        for bearing, length in zip(bearings, lengths, strict=True):
-            moves += [(0.0, 0.0, wrap(float(bearing) - yaw)), (float(length), 0.0, 0.0)]
-            yaw = float(bearing)
-        if not math.isnan(task.goal[2]):
-            moves.append((0.0, 0.0, wrap(task.goal[2] - yaw)))
-        return self._rounded(task, np.array(moves, np.float64).reshape(-1, 3))
-
-    def _rounded(self, task: Task, moves: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Replace turns on the spot between straight legs by arcs where that is no dearer."""
-        result: list[NDArray[np.float64]] = []
-        pose = task.start
-        rest = moves.copy()
-        k = 0
-        while k < len(rest):
-            if 0 < k < len(rest) - 1 and _is_corner(rest[k - 1 : k + 2]):
-                bent = self._bent(task, pose, moves[k - 1 : k + 2], rest[k - 1, 0])
-                if bent is not None:
-                    # The leg before is in the result already, and gives up what the arc takes.
-                    cut_m = rest[k - 1, 0] - bent[0, 0]
-                    result[-1] = bent[0]
-                    pose = kernels.moved(pose, (-cut_m, 0.0, 0.0), 1.0)
-                    result.append(bent[1])
-                    pose = kernels.moved(pose, tuple(bent[1]), 1.0)
-                    rest[k + 1, 0] -= cut_m
-                    k += 1
-                    continue
-            result.append(rest[k])
-            pose = kernels.moved(pose, tuple(rest[k]), 1.0)
-            k += 1
-        return np.array(result, np.float64).reshape(-1, 3)
-
-    def _bent(
-        self, task: Task, corner: Triple, moves: NDArray[np.float64], left_m: float
-    ) -> NDArray[np.float64] | None:
-        """Return a leg and an arc in place of a leg and a turn, the widest that is not dearer.
-
-        Args:
-            task: The question.
-            corner: Pose at the end of the first leg.
-            moves: Shape ``(3, 3)``: leg, turn and leg, as they were before any was shortened.
-            left_m: What is left of the first leg.
+        Where the way of straight legs touches something, the stretch around that place is searched
+        for moves that do not.
         """
-        turn = float(moves[1, 2])
-        sense = math.copysign(1.0, moves[0, 0])
-        half = math.tan(0.5 * abs(turn))
-        most_m = min(abs(left_m), 0.5 * abs(float(moves[2, 0])))
-        for share in BENDS:
-            radius_m = share * self._terms.radius_m
-            cut_m = radius_m * half
-            if cut_m > most_m:
-                continue
-            begin = kernels.moved(corner, (-sense * cut_m, 0.0, 0.0), 1.0)
-            cut = sense * cut_m
-            arc = np.array([[sense * radius_m * abs(turn), 0.0, turn]])
-            sharp = np.array([[cut, 0.0, 0.0], moves[1], [cut, 0.0, 0.0]])
-            dearest = self._cost(task, begin, sharp, math.inf)
-            if self._cost(task, begin, arc, dearest) < dearest:
-                return np.array([[left_m - cut, 0.0, 0.0], arc[0]])
-        return None
+        moves = looking_ahead(problem, guide.way_m(problem))
+        pieces = np.empty((kernels.split(moves, PIECE_M, moves[:0]), 3))
+        kernels.split(moves, PIECE_M, pieces)
+        count = len(pieces)
+        poses, clear = np.empty((count + 1, 3)), np.empty(count, np.bool_)
+        kernels.passable(problem.start, pieces, problem.ground, problem.body, poses, clear)
+        if clear.all():
+            return moves, None
+        reach = round(THREAD_M / PIECE_M)
+        parts, done = [], 0
+        for first, last in _stretches(~clear, 2 * reach):
+            begin, end = max(done, first - reach), min(count, last + reach)
+            stretch = problem._replace(
+                start=_triple(poses[begin]),
+                goal=problem.goal if end == count else _triple(poses[end]),
+            )
+            where, fits = kernels.narrowest(poses[first : last + 1], problem.ground, problem.body)
+            found = self._thread(stretch, guide) if fits else None
+            if found is None:
+                return moves, _triple(poses[first + where])
+            parts += [pieces[done:begin], shortened(stretch, found)]
+            done = end
+        parts.append(pieces[done:])
+        return rounded(problem, merged(np.concatenate(parts))), None
 
-    def _searched(self, task: Task, guide: "Guide", open_ground: Ground) -> NDArray[np.float64]:
+    def _thread(self, stretch: Problem, guide: Guide) -> NDArray[np.float64] | None:
+        """Return moves through a narrow stretch, None where none are found soon."""
+        near = guide.nearby(stretch, THREAD_M)
+        try:
+            return self._searched(stretch, near, FINE_STRIDE_M, FINE_STATE_M, FINE_NODES)
+        except RouteNotFound:
+            return None
+
+    def _searched(
+        self, problem: Problem, guide: Guide, stride_m: float, state_m: float, most_nodes: int
+    ) -> NDArray[np.float64]:
         """Return what hybrid A* finds.
 
         Raises:
             RouteNotFound: Nothing, or not in time.
         """
-        moves = np.empty((self._params.most_nodes, 3))
-        count, _ = kernels.search(
-            task.start, task.goal, task.ground, task.body, self._terms, self._primitives,
-            guide.to_go, guide.cell_m, self._table, moves,
+        moves = np.empty((most_nodes, 3))
+        count = kernels.search(
+            problem.start, problem.goal, problem.ground, problem.body, problem.terms,
+            _primitives(problem.terms, stride_m), guide.to_go, guide.cell_m, state_m, most_nodes,
+            self._tree, moves,
         )  # fmt: skip
-        if count < 0:
-            raise RouteNotFound(Obstruction.GAVE_UP)
-        if count == 0:
-            inside = open_ground is not task.ground
-            raise RouteNotFound(Obstruction.CORRIDOR_TOO_NARROW if inside else Obstruction.NO_WAY)
+        if count <= 0:
+            raise RouteNotFound(Obstruction.NO_WAY if count == 0 else Obstruction.GAVE_UP)
         return moves[:count]
 
-    def _shortened(self, task: Task, moves: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Replace stretches of moves by direct connections that cost less, and round corners."""
-        curve = np.empty((kernels.MOST_CURVES, 3))
-        for _ in range(PULLS):
-            poses = [task.start]
-            spent = [0.0]
-            for move in moves:
-                cost = self._cost(task, poses[-1], move[None], math.inf)
-                spent.append(spent[-1] + cost)
-                poses.append(kernels.moved(poses[-1], tuple(move), 1.0))
-            result: list[NDArray[np.float64]] = []
-            i, last = 0, len(moves)
-            while i < last:
-                # From far to near, so that the longest stretch is taken that can be.
-                stride = last - i
-                while stride > 1:
-                    j = i + stride
-                    count, _ = kernels.connect(
-                        poses[i], poses[j], task.ground, task.body, self._terms,
-                        spent[j] - spent[i] - 1e-6, curve,
-                    )  # fmt: skip
-                    if count > 0:
-                        break
-                    stride = stride * 3 // 4
-                if stride > 1:
-                    result.extend(curve[:count].copy())
-                else:
-                    stride = 1
-                    result.append(moves[i])
-                i += stride
-            shorter = _merged(np.array(result))
-            if len(shorter) == len(moves) and np.array_equal(shorter, moves):
-                break
-            moves = shorter
-        return self._rounded(task, moves) if self._pivots else moves
-
-    def _route(
-        self,
-        route_map: RouteMap,
-        task: Task,
-        moves: NDArray[np.float64],
-        open_ground: Ground,
-    ) -> Route:
+    def _route(self, route_map: RouteMap, problem: Problem, moves: NDArray[np.float64]) -> Route:
         spacing = (self._params.spacing_m, SPACING_RAD)
         none = np.empty((0, 3)), np.empty(0, np.bool_)
-        count = kernels.follow(task.start, moves, *spacing, *none)
+        count = kernels.follow(problem.start, moves, *spacing, *none)
         poses, reversing = np.empty((count, 3)), np.empty(count, np.bool_)
-        kernels.follow(task.start, moves, *spacing, poses, reversing)
-        outline_m = _densified(
-            np.vstack([self._footprint, self._footprint[:1]]), open_ground.resolution_m
-        )
+        kernels.follow(problem.start, moves, *spacing, poses, reversing)
+        outline = np.vstack([self._footprint, self._footprint[:1]])
+        outline_m = densified(outline, route_map.resolution_m)
         map_from_grid = route_map.grid_from_map.inverse()
         points_m = moved(map_from_grid, poses[:, :2])
-        yaws_rad = np.array([wrap(yaw + map_from_grid.yaw_rad) for yaw in poses[:, 2]])
+        yaws_rad = np.array([wrap(yaw + map_from_grid.yaw_rad) for yaw in poses[:, 2].tolist()])
         for array in (points_m, yaws_rad, reversing):
             array.setflags(write=False)
         return Route(
@@ -543,271 +404,48 @@ class RouteSearch:
             yaws_rad,
             reversing,
             float(np.hypot(moves[:, 0], moves[:, 1]).sum()),
-            float(kernels.least_clearance_m(poses, outline_m, open_ground)),
+            float(kernels.least_clearance_m(poses, outline_m, route_map.ground)),
         )
 
-    def _with_corridor(self, route_map: RouteMap, ground: Ground, corridor: Corridor) -> Ground:
-        """Return the ground of a band: beyond it the base, or the whole robot, must not be."""
-        line_m = moved(route_map.grid_from_map, np.asarray(corridor.line_m, np.float64))
-        inside = np.empty(route_map.filled.shape, np.bool_)
-        kernels.inside_band(line_m, corridor.left_m, corridor.right_m, ground.resolution_m, inside)
-        window = _window(inside)
-        distance_m = np.full(inside.shape, np.float32(-1.0))
-        if window is None:
-            return _ground(distance_m, ~inside, ground.resolution_m)
-        edge_m = distance_transform(np.pad(~inside[window], 1, constant_values=True), math.inf)
-        edge_m = edge_m[1:-1, 1:-1] * np.float32(ground.resolution_m)
-        within = inside[window]
-        filled = np.diff(ground.filled, axis=1) > 0
-        if corridor.contour:
-            filled |= ~inside
+
+def _tree(nodes: int) -> Tree:
+    return Tree(
+        poses=np.empty((nodes, 3)),
+        moves=np.empty((nodes, 3)),
+        costs=np.empty(nodes),
+        states=np.empty(nodes, np.int64),
+        parents=np.empty(nodes, np.int32),
+        heap_keys=np.empty(nodes),
+        heap_nodes=np.empty(nodes, np.int32),
+        table=np.empty(1 << (2 * nodes - 1).bit_length(), np.int32),
+    )
+
+
+def _triple(pose: NDArray[np.float64]) -> Triple:
+    return float(pose[0]), float(pose[1]), float(pose[2])
+
+
+def _stretches(bad: NDArray[np.bool_], apart: int) -> list[tuple[int, int]]:
+    """Return first and one past the last of what is bad, joined where there is little between."""
+    result: list[tuple[int, int]] = []
+    for index in np.flatnonzero(bad).tolist():
+        if result and index - result[-1][1] < apart:
+            result[-1] = (result[-1][0], index + 1)
         else:
-            edge_m += np.float32(_circumscribed_m(self._hull) + 2.0 * ground.resolution_m)
-        distance_m[window] = np.where(
-            within, np.minimum(ground.distance_m[window], edge_m), np.float32(-1.0)
-        )
-        return _ground(distance_m, filled, ground.resolution_m)
+            result.append((index, index + 1))
+    return result
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Guide:
-    """What it costs a point to get to the goal.
-
-    Attributes:
-        to_go: float32, shape ``(rows, columns)``, infinite where it cannot.
-        cell_m: Edge of a cell.
-    """
-
-    to_go: NDArray[np.float32]
-    cell_m: float
-
-    @classmethod
-    def work_out(cls, task: Task, terms: Terms, detour_m: float) -> Self:
-        """Spread the cost from the goal.
-
-        Args:
-            task: The question.
-            terms: What a metre costs.
-            detour_m: How far beyond the box around start and goal to go.
-        """
-        ground = task.ground
-        side = max(1, round(COARSE_CELL_M / ground.resolution_m))
-        cell_m = side * ground.resolution_m
-        rows, columns = ground.distance_m.shape
-        shape = (-(-rows // side), -(-columns // side))
-        widest_m, prices = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        kernels.pool(ground.distance_m, side, widest_m)
-        # The widest place of a cell may be half a diagonal off its centre.
-        kernels.price_of_cells(widest_m, terms, prices)
-        _open_docks(prices, widest_m, cell_m, task.body, terms)
-        _close_beyond(prices, cell_m, task, detour_m)
-        to_go = np.full(shape, np.inf, np.float32)
-        to_go[int(task.goal[1] / cell_m), int(task.goal[0] / cell_m)] = 0.0
-        waiting = np.empty((8 * prices.size, 2), np.int32)
-        propagate(prices, cell_m, to_go, waiting, np.empty(BUCKETS, np.int32))
-        return cls(to_go, cell_m)
-
-    def at(self, place: Triple) -> float:
-        """Return the cost to go from a place."""
-        return float(self.to_go[int(place[1] / self.cell_m), int(place[0] / self.cell_m)])
-
-    def way_m(self, task: Task) -> NDArray[np.float64]:
-        """Return the way of steepest descent from start to goal, shape ``(n, 2)``."""
-        cells_m = np.empty((self.to_go.size, 2))
-        count = descend(self.to_go, (0.0, 0.0), self.cell_m, *task.start[:2], cells_m)
-        return np.vstack([task.start[:2], cells_m[1 : max(1, count - 1)], task.goal[:2]])
-
-
-def _open_docks(
-    prices: NDArray[np.float32],
-    widest_m: NDArray[np.float32],
-    cell_m: float,
-    body: Body,
-    terms: Terms,
-) -> None:
-    """Open the cells near docks in which the bare footprint may fit."""
-    ys = (np.arange(prices.shape[0]) + 0.5) * cell_m
-    xs = (np.arange(prices.shape[1]) + 0.5) * cell_m
-    for x_m, y_m, radius_m in body.docks:
-        rows = slice(*np.searchsorted(ys, (y_m - radius_m - cell_m, y_m + radius_m + cell_m)))
-        columns = slice(*np.searchsorted(xs, (x_m - radius_m - cell_m, x_m + radius_m + cell_m)))
-        maybe = widest_m[rows, columns] >= body.inscribed_m - cell_m
-        shut = prices[rows, columns] == np.inf
-        prices[rows, columns][maybe & shut] = 1.0 + terms.aversion
-
-
-def _close_beyond(prices: NDArray[np.float32], cell_m: float, task: Task, detour_m: float) -> None:
-    """Close what is farther than a detour from the box around start and goal."""
-    for axis, extent in ((1, prices.shape[0]), (0, prices.shape[1])):
-        ends = (task.start[axis], task.goal[axis])
-        low = max(0, math.floor((min(ends) - detour_m) / cell_m))
-        high = min(extent, math.ceil((max(ends) + detour_m) / cell_m))
-        lines = prices if axis == 1 else prices.T
-        lines[:low] = np.inf
-        lines[high:] = np.inf
-
-
-def _primitives(terms: Terms) -> NDArray[np.float64]:
-    """Return the moves that hybrid A* tries, shape ``(m, 3)``."""
+def _primitives(terms: Terms, stride_m: float) -> NDArray[np.float64]:
+    """Return the moves that hybrid A* tries at every node, shape ``(m, 3)``."""
     notch = math.tau / kernels.HEADINGS
-    stride = STRIDE_M if terms.pivots else min(max(STRIDE_M, terms.radius_m * notch), 0.6)
-    bend = notch if terms.pivots else stride / terms.radius_m
-    moves = [(stride, 0.0, turn) for turn in (0.0, bend, -bend)]
-    if not terms.pivots:
-        moves += [(stride, 0.0, 0.5 * bend), (stride, 0.0, -0.5 * bend)]
+    bend = notch if terms.pivots else stride_m / terms.radius_m
+    turns = [0.0, bend, -bend] if terms.pivots else [0.0, bend, -bend, 0.5 * bend, -0.5 * bend]
+    moves = [(stride_m, 0.0, turn) for turn in turns]
     if math.isfinite(terms.reverse):
-        moves += [(-ahead, 0.0, turn) for ahead, _, turn in moves]
+        moves += [(-stride_m, 0.0, turn) for turn in turns]
     if terms.pivots:
         moves += [(0.0, 0.0, notch), (0.0, 0.0, -notch)]
     if terms.slides:
-        moves += [(0.0, stride, 0.0), (0.0, -stride, 0.0)]
+        moves += [(0.0, stride_m, 0.0), (0.0, -stride_m, 0.0)]
     return np.array(moves)
-
-
-def _slides(task: Task, corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return moves along straight legs at the heading of the start, with the turn at the end."""
-    yaw = task.start[2]
-    steps = np.diff(corners, axis=0)
-    cos, sin = math.cos(yaw), math.sin(yaw)
-    ahead, left = cos * steps[:, 0] + sin * steps[:, 1], cos * steps[:, 1] - sin * steps[:, 0]
-    turn = 0.0 if math.isnan(task.goal[2]) else wrap(task.goal[2] - yaw)
-    return np.vstack([np.column_stack([ahead, left, np.zeros(len(steps))]), [0.0, 0.0, turn]])
-
-
-def _is_corner(moves: NDArray[np.float64]) -> bool:
-    """Whether three moves are a leg, a turn on the spot and a leg in the same sense."""
-    (first, _, bend), (ahead, left, turn), (last, _, curl) = moves
-    return bool(
-        bend == curl == ahead == left == 0.0
-        and (moves[:, 1] == 0.0).all()
-        and first * last > 0.0
-        and 1e-6 < abs(turn) < SHARPEST_BEND_RAD
-    )
-
-
-def _merged(moves: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Join moves that go on in the same way, and drop those that go nowhere."""
-    result: list[NDArray[np.float64]] = []
-    for move in moves:
-        if np.abs(move).max() < 1e-9:
-            continue
-        if result:
-            last = result[-1]
-            whole = last + move
-            # Parallel and of the same sense: the same twist, held for longer.
-            cross = np.abs(np.cross(last, move)).max()
-            if cross < 1e-9 and float(last @ move) > 0.0:
-                result[-1] = whole
-                continue
-        result.append(move)
-    return np.array(result).reshape(-1, 3)
-
-
-def _densified(corners: NDArray[np.float64], spacing_m: float) -> NDArray[np.float64]:
-    """Return points along a line through corners, these among them."""
-    points = [corners[:1]]
-    for begin, end in itertools.pairwise(corners):
-        pieces = max(1, math.ceil(math.dist(begin, end) / spacing_m))
-        points.append(begin + (end - begin) * np.linspace(0.0, 1.0, pieces + 1)[1:, None])
-    return np.concatenate(points)
-
-
-def _ground(
-    distance_m: NDArray[np.float32], filled: NDArray[np.bool_], resolution_m: float
-) -> Ground:
-    counts = np.zeros((filled.shape[0], filled.shape[1] + 1), np.int32)
-    np.cumsum(filled, axis=1, out=counts[:, 1:])
-    distance_m = np.ascontiguousarray(distance_m)
-    distance_m.setflags(write=False)
-    counts.setflags(write=False)
-    return Ground(distance_m, counts, resolution_m)
-
-
-def _with_points(route_map: RouteMap, points_m: NDArray[np.float64], limit_m: float) -> Ground:
-    """Return the ground of a map with the cells under points filled."""
-    ground = route_map.ground
-    points = moved(route_map.grid_from_map, points_m[np.isfinite(points_m).all(axis=1)])
-    cells = np.floor(points[:, ::-1] / ground.resolution_m).astype(np.int64)
-    cells = cells[(cells >= 0).all(axis=1) & (cells < route_map.filled.shape).all(axis=1)]
-    cells = np.unique(cells, axis=0)
-    cells = cells[~route_map.filled[cells[:, 0], cells[:, 1]]]
-    if len(cells) == 0:
-        return ground
-    rows = np.unique(cells[:, 0])
-    counts = ground.filled.copy()
-    filled = route_map.filled[rows]
-    filled[np.searchsorted(rows, cells[:, 0]), cells[:, 1]] = True
-    counts[rows, 1:] = np.cumsum(filled, axis=1)
-    limit = limit_m / ground.resolution_m
-    distance = np.minimum(ground.distance_m, np.float32(limit_m)) / np.float32(ground.resolution_m)
-    kernels.add_filled(cells, limit, distance)
-    distance_m = distance * np.float32(ground.resolution_m)
-    distance_m.setflags(write=False)
-    counts.setflags(write=False)
-    return Ground(distance_m, counts, ground.resolution_m)
-
-
-def _window(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:
-    """Return the box that holds what is marked, None where nothing is."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if len(rows) == 0:
-        return None
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-
-
-def _is_on(ground: Ground, place: Triple) -> bool:
-    rows, columns = ground.distance_m.shape
-    return (
-        0.0 <= place[0] < columns * ground.resolution_m
-        and 0.0 <= place[1] < rows * ground.resolution_m
-    )
-
-
-def _inscribed_m(hull: NDArray[np.float64]) -> float:
-    return max(0.0, -float(signed_distance_m(0.0, 0.0, hull)))
-
-
-def _circumscribed_m(hull: NDArray[np.float64]) -> float:
-    return float(np.hypot(hull[:, 0], hull[:, 1]).max())
-
-
-def _convex_hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the convex hull, counter-clockwise, with corners only.
-
-    Andrew, "Another efficient algorithm for convex hulls in two dimensions", Information Processing
-    Letters 9 (1979).
-
-    Raises:
-        ConfigError: The points span no area.
-    """
-    points = np.asarray(points, np.float64)
-    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
-        raise ConfigError("a footprint needs finite corners, x and y of each")
-    ordered = sorted({(float(x), float(y)) for x, y in points})
-
-    def chain(run: list[tuple[float, float]]) -> list[tuple[float, float]]:
-        hull: list[tuple[float, float]] = []
-        for x, y in run:
-            while len(hull) > 1:
-                (ax, ay), (bx, by) = hull[-2:]
-                if (bx - ax) * (y - ay) - (by - ay) * (x - ax) > 1e-12:
-                    break
-                hull.pop()
-            hull.append((x, y))
-        return hull[:-1]
-
-    corners = chain(ordered) + chain(ordered[::-1])
-    if len(corners) < 3:
-        raise ConfigError("a footprint needs three corners or more that span an area")
-    return np.array(corners)
-
-
-def _inflated(hull: NDArray[np.float64], margin_m: float) -> NDArray[np.float64]:
-    """Return a convex polygon that holds all within a margin of another.
-
-    It is the Minkowski sum with an octagon around the circle of that radius.
-    """
-    angles = math.pi / 8 + math.pi / 4 * np.arange(8)
-    corner_m = margin_m / math.cos(math.pi / 8)
-    octagon = corner_m * np.column_stack([np.cos(angles), np.sin(angles)])
-    return _convex_hull((hull[:, None, :] + octagon[None, :, :]).reshape(-1, 2))

@@ -33,16 +33,21 @@ def read_static(path: Path) -> list[Course]:
         BenchError: The file cannot be read, or is not such a set.
     """
     try:
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
-        return _static_courses(arrays)
+        return _static_courses(_read_arrays(path))
     except OSError as error:
         raise BenchError(f"{path}: {error.strerror or error}") from error
     except (zipfile.BadZipFile, EOFError, KeyError, IndexError, TypeError, ValueError) as error:
         raise BenchError(f"{path} is no set of static courses: {error}") from error
-    except AttributeError as error:
-        # A lone array comes back as such and is no context manager.
-        raise BenchError(f"{path} is no set of static courses: one array only") from error
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    # Opened here, because numpy leaves a broken file open.
+    with path.open("rb") as stream:
+        archive = np.load(stream)
+        if isinstance(archive, np.ndarray):
+            raise ValueError("one array only")
+        with archive:
+            return dict(archive)
 
 
 def _static_courses(arrays: Mapping[str, NDArray[Any]]) -> list[Course]:
@@ -77,7 +82,7 @@ def read_dynamic(path: Path) -> list[Course]:
         return _dynamic_courses(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise BenchError(f"{path}: {error.strerror or error}") from error
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BenchError(f"{path} is no set of dynamic courses: {error}") from error
 
 

@@ -64,7 +64,7 @@ def _arrival_s(course: Course, speed_mps: float, radius_m: float) -> float | Non
     at_goal = np.hypot(xs_m - goal_x_m, ys_m[:, None] - goal_y_m) <= GOAL_RADIUS_M
 
     steps = round(course.limit_s / _STEP_S)
-    moments_s = np.arange(steps * _SAMPLES + 1) * (_STEP_S / _SAMPLES)
+    moments_s = np.linspace(0.0, steps * _STEP_S, steps * _SAMPLES + 1)
     discs = course.walkers_at(moments_s)
     longest = math.floor(speed_mps * _STEP_S / _CELL_M + 1e-9)
     offsets = np.arange(-longest, longest + 1)

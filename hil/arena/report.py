@@ -28,7 +28,7 @@ def summary_text(summary: Summary) -> str:
     return "\n".join(
         [
             f"success       {summary.success_share:.1%} of {summary.runs}",
-            f"contacts      {summary.contact_share:.1%}, in {summary.hit_by} runs an obstacle drove in",
+            f"contacts      {summary.contact_share:.1%}, {summary.hit_by} of them driven in",
             f"mean score    {summary.mean_score:.4f}",
             f"mean time     {mean_s} to the goal",
             f"least clear   {_length(summary.clearance_m)} m",

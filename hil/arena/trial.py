@@ -101,7 +101,7 @@ class Trial:
             success = contact is None and self._at_goal() and self._clock_ns() <= limit_ns
             self._in_force = command
             cycles += 1
-        time_s = self._clock_ns() * 1e-9
+        time_s = self._clock_ns() / 1e9
         return RunResult(
             course=self._course.name,
             success=success,
@@ -113,7 +113,7 @@ class Trial:
             cycles=cycles,
             unstoppable_cycles=self._unstoppable,
             pilot_ms=np.array(self._pilot_ms),
-            trajectory=Trajectory(np.array(self._stamps_ns) * 1e-9, np.array(self._states)),
+            trajectory=Trajectory(np.array(self._stamps_ns) / 1e9, np.array(self._states)),
         )
 
     def _clock_ns(self) -> int:
@@ -128,7 +128,7 @@ class Trial:
     def _control(self) -> VelocityCommand:
         """Let the pilot see, and return what it commands for the next cycle."""
         course = self._course
-        walkers = course.walkers_at(np.array([self._now_ns * 1e-9]))[0]
+        walkers = course.walkers_at(np.array([self._now_ns / 1e9]))[0]
         discs = np.concatenate((course.cylinders, walkers))
         self._unstoppable += kernels.braking_touches(
             self._state, self._targets(), self._profile.limits, _SUBSTEP_S, course.walls, discs,
@@ -169,7 +169,7 @@ class Trial:
         ends_ns = self._ends_ns()
         track = np.empty((_SUBSTEPS, 5))
         goal = np.array([*course.goal_m, GOAL_RADIUS_M])
-        walkers = course.walkers_at(ends_ns * 1e-9)
+        walkers = course.walkers_at(ends_ns / 1e9)
         steps, least_m, touched = kernels.drive(
             self._state, self._targets(), self._profile.limits, _SUBSTEP_S, course.walls,
             course.cylinders, walkers, *_HALF_SIZE, goal, track,
@@ -211,10 +211,10 @@ class Trial:
         closing_mps = _closing_mps(ours_m, theirs_m, self._state)
         walker = touched - len(course.walls) - len(course.cylinders)
         jumped = walker >= 0 and course.walkers[walker].jumps_between(
-            (self._now_ns - _SUBSTEP_NS) * 1e-9, self._now_ns * 1e-9
+            (self._now_ns - _SUBSTEP_NS) / 1e9, self._now_ns / 1e9
         )
         return Contact(
-            time_s=self._now_ns * 1e-9,
+            time_s=self._now_ns / 1e9,
             obstacle=course.obstacle_name(touched),
             closing_mps=closing_mps,
             hit_by=walker >= 0 and closing_mps < STANDING_MPS,

@@ -6,12 +6,12 @@ import math
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.cli.eval import parse_pose
 from agent.cli.verb import Verb
 from agent.clock import SystemClock
-from hil.cli import health, precision
+from hil.cli import barn, docking, dynamic, health, precision
 from hil.cli.numbers import parse_count
 from hil.errors import ExtraMissing
 
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from hil.playback import PlaybackResult
 
 CASES = {"demo": "the demo's tour of the hall, on the lock-step rig, run after run compared"}
+
+MEASUREMENTS: dict[str, tuple[Any, str]] = {
+    "health": (health, "make localization fail, and count"),
+    "precision": (precision, "measure how precise the pose is"),
+    "barn": (barn, "drive the BARN courses, among standing cylinders"),
+    "dynamic": (dynamic, "drive the DynaBARN courses, among moving discs"),
+    "docking": (docking, "drive under load carriers, and measure where the robot stands"),
+}
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +49,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     play.add_argument("--ref", type=Path, help="reference trajectory (TUM)")
     play.add_argument("--tum", type=Path, help="write the daemon's trajectory here (TUM)")
     play.add_argument("--json", action="store_true", help="print one JSON object")
-    health.configure(actions.add_parser("health", help="make localization fail, and count"))
-    precision.configure(actions.add_parser("precision", help="measure how precise the pose is"))
+    for name, (measurement, text) in MEASUREMENTS.items():
+        measurement.configure(actions.add_parser(name, help=text))
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -53,12 +61,10 @@ def _run(options: argparse.Namespace) -> int:
             return 0
         case "run":
             return _run_case(options)
-        case "health":
-            return health.run(options)
-        case "precision":
-            return precision.run(options)
-        case _:
+        case "play":
             return _play(options)
+        case name:
+            return int(MEASUREMENTS[name][0].run(options))
 
 
 def _run_case(options: argparse.Namespace) -> int:

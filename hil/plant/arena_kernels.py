@@ -83,8 +83,8 @@ def _sector(bearings_rad: FloatArray, start_rad: float, end_rad: float) -> tuple
     """Return first and behind-last beam of a sector, one more at each side against rounding."""
     if end_rad < bearings_rad[0] or start_rad > bearings_rad[-1]:
         return 0, 0
-    first = np.searchsorted(bearings_rad, start_rad) - 1
-    last = np.searchsorted(bearings_rad, end_rad) + 1
+    first = int(np.searchsorted(bearings_rad, start_rad)) - 1
+    last = int(np.searchsorted(bearings_rad, end_rad)) + 1
     return max(first, 0), min(last, bearings_rad.size)
 
 

@@ -184,6 +184,9 @@ def test_other_files_are_one_clear_error(tmp_path, content):
     for read in (read_static, read_dynamic):
         with pytest.raises(BenchError, match="other"):
             read(path)
+
+
+def test_a_file_of_one_array_or_none_is_one_clear_error(tmp_path):
     np.save(tmp_path / "lone.npy", np.ones(3))
     with pytest.raises(BenchError, match="one array only"):
         read_static(tmp_path / "lone.npy")

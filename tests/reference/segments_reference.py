@@ -11,7 +11,7 @@ Array = NDArray[np.float64]
 def joints(
     points: Array, origin: Array, break_angle_rad: float, range_sigma_m: float, sigmas: float
 ) -> list[bool]:
-    """Breakpoint detection of Borges and Aldon (2004), equations 2 and 3; no ray is missing."""
+    """Breakpoint detection of Borges and Aldon (2004); no ray is missing."""
     joined = []
     for i in range(len(points)):
         before, here = points[i - 1] - origin, points[i] - origin
@@ -22,9 +22,7 @@ def joints(
     return joined
 
 
-def convex_pieces(
-    points: Array, first: int, last: int, depth_m: float
-) -> list[tuple[int, int]]:
+def convex_pieces(points: Array, first: int, last: int, depth_m: float) -> list[tuple[int, int]]:
     """Iterative end-point fit of one unbroken run, to one side only; ends excluded."""
     chord = points[last - 1] - points[first]
     inner = points[first + 1 : last - 1] - points[first]
@@ -60,9 +58,7 @@ def circle_cost(
     return float((misses**2).sum() / sigma_m**2 + ((circle[2] - radius_m) / radius_sigma_m) ** 2)
 
 
-def free_m(
-    points: Array, bearings: Array, origin: Array, bearing: float, margin_m: float
-) -> float:
+def free_m(points: Array, bearings: Array, origin: Array, bearing: float, margin_m: float) -> float:
     """How far a closed scan without missing rays saw free space along one bearing.
 
     Up to the nearer of the two returns beside it less a margin, and not through a cone that holds
@@ -71,17 +67,15 @@ def free_m(
     ranges = np.hypot(*(points - origin).T)
     after = int(np.searchsorted(bearings, bearing)) % len(bearings)
     free = min(ranges[after], ranges[after - 1]) - margin_m
-    for range_m, at in zip(ranges, bearings, strict=True):
-        away = abs((bearing - at + math.pi) % math.tau - math.pi)
-        if range_m <= margin_m or away < math.asin(margin_m / range_m):
-            free = min(free, range_m - margin_m)
-    return max(0.0, free)
+    away = np.abs((bearing - bearings + math.pi) % math.tau - math.pi)
+    near = away < np.arcsin(np.minimum(1.0, margin_m / ranges))
+    return max(0.0, min([free, *(ranges[near] - margin_m)]))
 
 
 def advance(
     state: Array, covariance: Array, step_s: float, acceleration_psd: float, size_psd: float
 ) -> tuple[Array, Array]:
-    """Bar-Shalom, Li and Kirubarajan (2001), equations 6.2.2-4 and 6.2.2-12, with matrices."""
+    """Bar-Shalom, Li and Kirubarajan (2001), section 6.2.2, with matrices."""
     transition = np.eye(5)
     transition[0, 2] = transition[1, 3] = step_s
     noise = np.zeros((5, 5))
@@ -94,9 +88,7 @@ def advance(
     return transition @ state, transition @ covariance @ transition.T + noise
 
 
-def correct(
-    state: Array, covariance: Array, measured: Array, spread: Array
-) -> tuple[Array, Array]:
+def correct(state: Array, covariance: Array, measured: Array, spread: Array) -> tuple[Array, Array]:
     """Kalman's correction in Joseph's form."""
     seen = np.zeros((3, 5))
     seen[0, 0] = seen[1, 1] = seen[2, 4] = 1.0

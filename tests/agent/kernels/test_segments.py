@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_pieces_agree_with_the_end_point_fit_and_cover_the_scan(seed: int, count
     starts = [*np.flatnonzero(~joined).tolist(), count]
     expected = [
         piece
-        for first, last in zip(starts[:-1], starts[1:], strict=True)
+        for first, last in pairwise(starts)
         for piece in reference.convex_pieces(points, first, last, DEPTH_M)
     ]
     assert [tuple(piece) for piece in pieces.tolist()] == expected
@@ -197,7 +198,7 @@ class TestEnds:
     """A disc in front of a wall, and what hides or cuts it."""
 
     def ends_of(self, ranges, rays=RAYS, ray_count=COUNT, bearings=BEARINGS):
-        pieces, ends, (kept, discs, _, _, _) = described(ranges, rays, ray_count, bearings)
+        _, ends, (kept, discs, _, _, _) = described(ranges, rays, ray_count, bearings)
         nearest = np.hypot(discs[:, 0] - 3.0, discs[:, 1]).argmin()
         return ends[kept[nearest]].tolist()
 

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.kernels import tracking
@@ -106,15 +106,16 @@ def test_pairs_are_the_likeliest_first(seed: int, tracks: int, pieces: int) -> N
     assert found.tolist() == reference.associate(costs, tracking.GATE)
 
 
+@settings(max_examples=20)
 @given(seeds)
 def test_free_space_ends_a_margin_before_everything_seen(seed: int) -> None:
     rng = np.random.default_rng(seed)
     ranges = np.repeat(rng.uniform(0.3, 6.0, 30), 24)
     points, bearings = around(ranges)
     profile = tracking.free_profile(points, np.arange(720), 720, HERE, MARGIN_M, 8.0)
-    for b in range(0, tracking.BINS, 7):
+    for b in range(0, tracking.BINS, 29):
         bearing = (b + 0.5) / tracking.BINS * math.tau - math.pi
-        # A bin is as wide as it is: half of one to either side decides at an edge.
+        # At an edge a bin to either side decides: bins have a width, and a coarse arc tangent.
         half = math.pi / tracking.BINS
         allowed = [
             reference.free_m(points, bearings, HERE, bearing + shift, MARGIN_M)
@@ -144,6 +145,14 @@ def test_a_ray_without_a_return_has_seen_free_space() -> None:
     alone = tracking.free_profile(points[lone], lone, 720, HERE, MARGIN_M, 8.0)
     assert alone[tracking.bin_of(0.0, 1.0)] == pytest.approx(7.9)
     assert alone[tracking.bin_of(0.0, -1.0)] == pytest.approx(7.9)
+
+
+@given(st.floats(-math.pi, math.pi), st.floats(1e-3, 1e3))
+def test_bins_go_around_in_even_steps(bearing: float, far: float) -> None:
+    found = tracking.bin_of(far * math.cos(bearing), far * math.sin(bearing))
+    expected = (bearing + math.pi) / math.tau * tracking.BINS
+    away = abs(found + 0.5 - expected)
+    assert min(away, tracking.BINS - away) < 0.5 + math.radians(0.09) / math.tau * tracking.BINS
 
 
 def test_an_empty_scan_has_seen_nothing() -> None:
