@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from agent.avoidance.navigator import Navigator
+from agent.avoidance.rehearsal import rehearse
 from agent.avoidance.protective_field import ProtectiveField
 from agent.clock import Clock, SystemClock
 from agent.config import Config
@@ -53,7 +54,7 @@ FOLD_NS = 30_000_000_000
 
 def warm_up() -> list[str]:
     """Compile every kernel, or load it from the cache, and return their names."""
-    return [*warm_up_drivers(), *warm_up_agent()]
+    return [*warm_up_drivers(), *warm_up_agent(), *rehearse()]
 
 
 def identity_of(config: Config) -> Identity:

@@ -992,25 +992,27 @@ def passable(
     pieces: NDArray[np.float64],
     ground: Ground,
     body: Body,
+    terms: Terms,
     poses: NDArray[np.float64],
     clear: NDArray[np.bool_],
 ) -> None:
-    """Write the poses after each piece of a way, and whether the footprint gets there.
+    """Write the poses after each piece of a way, and whether the robot gets there.
 
     Args:
         start: x, y, yaw.
         pieces: float64, shape ``(n, 3)``, moves.
         ground: What stands where.
         body: What the robot covers.
+        terms: Whether it turns on the spot.
         poses: float64 output, shape ``(n + 1, 3)``, the start first.
         clear: bool output, shape ``(n,)``, whether the sweep along each piece touches nothing.
     """
-    terms = Terms(0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0, True, True)
     pose = start
     poses[0] = pose
     for i in range(pieces.shape[0]):
         move = (pieces[i, 0], pieces[i, 1], pieces[i, 2])
         begins = fits(pose[0], pose[1], pose[2], ground, body)
+        begins = begins and (terms.pivots or move[0] != 0.0)
         clear[i] = begins and sweep_cost(pose, move, ground, body, terms) < np.inf
         pose = moved(pose, move, 1.0)
         poses[i + 1] = pose

@@ -69,7 +69,7 @@ def _calls() -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
 
     bounds, order = np.zeros(1, np.int32), np.zeros(1, np.int32)
     squares = np.zeros((1, 2), np.int32)
-    yield search.pool_maximum, (pyramid[0], 1, np.empty((3, 3), np.uint8))
+    yield search.pool_maximum, (pyramid[0].copy(), 1, np.empty((3, 3), np.uint8))
     yield search.rotate_to_cells, (points_m, np.zeros(1), 0.05, cells)
     yield search.bound, (pyramid[0], 1, cells[0], 0, 0)
     yield search.bound_roots, (pyramid[0], 1, cells, squares, 0, 1, bounds)

@@ -147,7 +147,7 @@ def _bend(
     sense = math.copysign(1.0, moves[0, 0])
     # Half of the leg after is left to the corner that comes next.
     most_m = min(abs(float(moves[0, 0])), 0.5 * abs(float(moves[2, 0])))
-    for share in BENDS:
+    for share in BENDS if problem.terms.pivots else BENDS[:1]:
         radius_m = share * problem.terms.radius_m
         cut_m = sense * radius_m * math.tan(0.5 * abs(turn))
         if abs(cut_m) > most_m:
@@ -168,7 +168,7 @@ def shortened(problem: Problem, moves: NDArray[np.float64]) -> NDArray[np.float6
         moves = merged(_shortcut(problem, moves))
         if len(moves) == before:
             break
-    return rounded(problem, moves) if problem.terms.pivots else moves
+    return rounded(problem, moves)
 
 
 def _shortcut(problem: Problem, moves: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -197,6 +197,7 @@ class RouteSearch:
             pivots=radius_m == 0.0,
             slides=mobility.sideways,
         )
+        self._thread_m = THREAD_M if radius_m == 0.0 else max(THREAD_M, 1.5 * radius_m)
         self._tree = _tree(max(params.most_nodes, FINE_NODES))
 
     def find(
@@ -243,6 +244,10 @@ class RouteSearch:
         Raises:
             RouteNotFound: The robot can never stand at the start or at the goal.
         """
+        if not _is_finite(start.x_m, start.y_m, start.yaw_rad):
+            raise RouteNotFound(Obstruction.START_OFF_MAP)
+        if not _is_finite(goal.x_m, goal.y_m, goal.yaw_rad or 0.0):
+            raise RouteNotFound(Obstruction.GOAL_OFF_MAP)
         here = allowed_map.grid_from_map @ start
         there = allowed_map.grid_from_map @ Pose2(goal.x_m, goal.y_m, goal.yaw_rad or 0.0)
         begin = (here.x_m, here.y_m, here.yaw_rad)
@@ -303,11 +308,10 @@ class RouteSearch:
             if best is not None:
                 return best
             raise RouteNotFound(Obstruction.NO_WAY)
-        if problem.terms.pivots:
-            for moves in self._guided(problem, guide):
-                cost = problem.cost(problem.start, moves, least)
-                if cost < least:
-                    best, least = moves, cost
+        for moves in self._guided(problem, guide):
+            cost = problem.cost(problem.start, moves, least)
+            if cost < least:
+                best, least = moves, cost
         if best is not None:
             return best
         stride_m = max(STRIDE_M, 0.0 if problem.terms.pivots else 0.15 * problem.terms.radius_m)
@@ -340,10 +344,12 @@ class RouteSearch:
         kernels.split(moves, PIECE_M, pieces)
         count = len(pieces)
         poses, clear = np.empty((count + 1, 3)), np.empty(count, np.bool_)
-        kernels.passable(problem.start, pieces, problem.ground, problem.body, poses, clear)
+        kernels.passable(
+            problem.start, pieces, problem.ground, problem.body, problem.terms, poses, clear
+        )
         if clear.all():
             return moves, None
-        reach = round(THREAD_M / PIECE_M)
+        reach = round(self._thread_m / PIECE_M)
         parts, done = [], 0
         for first, last in _stretches(~clear, 2 * reach):
             begin, end = max(done, first - reach), min(count, last + reach)
@@ -362,7 +368,7 @@ class RouteSearch:
 
     def _thread(self, stretch: Problem, guide: Guide) -> NDArray[np.float64] | None:
         """Return moves through a narrow stretch, None where none are found soon."""
-        near = guide.nearby(stretch, THREAD_M)
+        near = guide.nearby(stretch, self._thread_m)
         try:
             return self._searched(stretch, near, FINE_STRIDE_M, FINE_STATE_M, FINE_NODES)
         except RouteNotFound:
@@ -419,6 +425,10 @@ def _tree(nodes: int) -> Tree:
         heap_nodes=np.empty(nodes, np.int32),
         table=np.empty(1 << (2 * nodes - 1).bit_length(), np.int32),
     )
+
+
+def _is_finite(*values: float) -> bool:
+    return all(map(math.isfinite, values))
 
 
 def _triple(pose: NDArray[np.float64]) -> Triple:

@@ -80,7 +80,7 @@ def test_the_example_loads_and_its_drivers_take_their_options():
         ("port = 1\n", "prot = 1\n", "broker.prot: unknown key; did you mean port?"),
         ("port = 1\n", "port = 65536\n", "broker.port: Input should be less than or equal"),
         ("[broker]", "[brokre]", "broker: missing; brokre: unknown key; did you mean broker?"),
-        ("[robot]", "zzz = 1\n[robot]", "zzz: unknown key; known: base, broker"),
+        ("[robot]", "zzz = 1\n[robot]", "zzz: unknown key; known: avoidance, base, broker"),
         (
             "[local]",
             "[localization.bank]\nparticels = 3\n[local]",

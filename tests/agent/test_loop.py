@@ -470,13 +470,14 @@ class TestTwoLidars:
         driving.dead.clear()
         assert_goes_on(driving)
 
-    def test_the_governor_counts_the_age_of_the_oldest_scan(self, driving):
+    def test_what_is_seen_is_as_old_as_the_oldest_scan(self, driving):
         for _ in range(10):
             driving.tick()
             # Every fifth tick is the front lidar's turn, and two later the rear's.
             last = driving.ticks - 1
             age = max(last % 5, (last - 2) % 5)
-            assert driving.agent._governor._seen_ns == driving.now_ns - age * TICK_NS
+            sight = driving.agent._driving.navigator.sight
+            assert sight.oldest_ns == driving.now_ns - age * TICK_NS
 
     def test_both_are_named(self, driving):
         driving.dead |= {LIDAR, REAR}
@@ -515,24 +516,29 @@ class TestTwoLidars:
         assert ahead_m - driving.pose.x_m - 0.45 > 0.3
 
 
-def test_a_mask_hides_the_robot_from_itself(tmp_path):
-    """A post of the robot's own stands before its lidar."""
+@pytest.mark.parametrize("bearing", [0.0, 2.6])
+def test_a_mask_hides_the_robot_from_itself_and_what_it_hides_is_not_free(tmp_path, bearing):
+    """A post of the robot's own stands before its lidar, or behind it."""
 
     def drive(text: str, name: str) -> Robot:
         (tmp_path / name).mkdir()
         robot = Robot(agent_in(tmp_path / name, text))
         robot.scan_of = lambda stamp_ns, ranges: scan(
-            stamp_ns, np.where(np.abs(bearings()) < 0.12, 0.5, ranges)
+            stamp_ns, np.where(np.abs(bearings() - bearing) < 0.12, 0.5, ranges)
         )
         robot.start().tick(messages=(robot.order(),))
         robot.run(2.0)
         return robot
 
-    assert_stands(drive(TOML, "bare"), StopReason.OBSTACLE)
-    masked = TOML.replace("[base]\n", "mask = [[-0.15, 0.15]]\n\n[base]\n", 1)
-    robot = drive(masked, "masked")
-    assert robot.twist[0] > 0.3
+    if bearing == 0.0:
+        assert_stands(drive(TOML, "bare"), StopReason.OBSTACLE)
+    mask = f"mask = [[{bearing - 0.15}, {bearing + 0.15}]]\n\n[base]\n"
+    robot = drive(TOML.replace("[base]\n", mask, 1), "masked")
     assert len(robot.agent.scan_points()) < RAYS
+    if bearing == 0.0:
+        assert_stands(robot, StopReason.OBSTACLE)
+    else:
+        assert robot.twist[0] > 0.3
 
 
 class TestTwoHalls:

@@ -1,14 +1,22 @@
 import importlib
 import pkgutil
 
+import numpy as np
 from numba.core.registry import CPUDispatcher
 
 import agent.kernels
+from agent.avoidance.motion import MotionLimits
+from agent.avoidance.navigator import Navigator
+from agent.avoidance.rehearsal import rehearse
+from agent.avoidance.surroundings import LidarMount
+from agent.geometry.polygon import rectangle
 from agent.geometry.pose import Pose2
+from agent.geometry.twist import Twist
 from agent.kernels.warmup import warm_up
 from agent.localization.localizer import Localizer
 from agent.localization.params import LocalizationParams
 from agent.localization.place import Place
+from agent.route.path import Goal
 from drivers.measurement import Odometry
 from tests.reference.hall import ROUTE, Run, drive, hall_grid
 
@@ -28,8 +36,28 @@ def kernels() -> dict[str, CPUDispatcher]:
     return found
 
 
-def test_every_kernel_is_warmed_up() -> None:
-    assert sorted(warm_up()) == sorted(kernels())
+def test_every_kernel_of_localization_is_warmed_up() -> None:
+    warmed = {name.partition(".")[0] for name in warm_up()}
+    assert sorted(warm_up()) == sorted(n for n in kernels() if n.partition(".")[0] in warmed)
+
+
+def test_avoidance_compiles_nothing_after_the_rehearsal() -> None:
+    list(warm_up())
+    list(rehearse())
+    before = {name: len(kernel.signatures) for name, kernel in kernels().items()}
+    lidars = {name: LidarMount(Pose2(x_m, 0.0, 0.0)) for name, x_m in (("a", 0.2), ("b", -0.2))}
+    navigator = Navigator(MotionLimits(), rectangle(0.6, 0.4), lidars)
+    scans = [m for m in Run(drive(ROUTE)[:120]) if not isinstance(m, Odometry)]
+    for scan in scans:
+        for array in (scan.angles_rad, scan.ranges_m, scan.offsets_s, scan.quality):
+            array.setflags(write=False)  # as drivers give them
+        pair = {"a": scan, "b": scan}
+        navigator.step(
+            pair, Pose2.identity(), Twist(0.1), np.empty((0, 2)), Goal(5.0, 1.0), scan.stamp_ns
+        )
+        navigator.govern(Twist(1.0), Twist(), 0.02, scan.stamp_ns)
+    after = {name: len(kernel.signatures) for name, kernel in kernels().items()}
+    assert after == before
 
 
 def test_localization_compiles_nothing_after_the_warm_up() -> None:

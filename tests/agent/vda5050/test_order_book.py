@@ -276,7 +276,13 @@ UNUSABLE = [
     (change("nodes.1.actions", ACTION), {"actionId": "a1", "nodeId": "n1"}),
     (change("edges.0.actions", ACTION), {"actionId": "a1", "edgeId": "n0->n1"}),
     (change("edges.0.trajectory", NURBS), {"edgeId": "n0->n1", "field": "edge.trajectory"}),
-    (change("edges.0.corridor", {"leftWidth": 1, "rightWidth": 1}), {"field": "edge.corridor"}),
+    (
+        change(
+            "edges.0.corridor",
+            {"leftWidth": 1, "rightWidth": 0.1, "corridorRefPoint": "CONTOUR"},
+        ),
+        {"field": "edge.corridor"},
+    ),
     (change("edges.0.orientation", math.pi), {"field": "edge.orientation"}),
     (change("edges.0.maxSpeed", 0), {"field": "edge.maxSpeed"}),
     (change("edges.0.maxHeight", 0.5), {"field": "edge.maxHeight"}),
@@ -321,13 +327,32 @@ def test_what_the_robot_cannot_do_is_rejected(
 ) -> None:
     tree = order(3)
     spoil(tree)
-    book = OrderBook(IDENTITY, MAPS, height_m=1.0)
+    book = OrderBook(IDENTITY, MAPS, height_m=1.0, width_m=0.6)
     with pytest.raises(OrderRejected) as caught:
         book.receive(encode(tree), situation())
     assert caught.value.rejection_type == "orderError"
     assert caught.value.context.items() >= references.items()
     assert caught.value.context["orderId"] == "A"
     assert book.idle
+
+
+@pytest.mark.parametrize(
+    ("point", "left_m", "right_m"),
+    [(None, 1.0, 0.5), ("KINEMATICCENTER", 1.0, 0.5), ("CONTOUR", 0.7, 0.2)],
+)
+def test_a_corridor_belongs_to_the_way_to_its_end_node(
+    point: str | None, left_m: float, right_m: float
+) -> None:
+    tree = order(3)
+    corridor = {"leftWidth": 1.0, "rightWidth": 0.5, "corridorRefPoint": point}
+    tree["edges"][1]["corridor"] = {k: v for k, v in corridor.items() if v is not None}
+    book = OrderBook(IDENTITY, MAPS, width_m=0.6)
+    book.receive(encode(tree), situation())
+    by_id = {waypoint.sequence_id: waypoint.corridor for waypoint in book.waypoints}
+    assert by_id[2] is None
+    given = by_id[4]
+    assert given is not None
+    assert (given.left_m, given.right_m) == pytest.approx((left_m, right_m))
 
 
 def test_optional_fields_without_effect_on_this_robot_are_accepted() -> None:
