@@ -177,7 +177,7 @@ class Navigator:
         way_m = moved(odom_from_map, self._way_left(path, goal))
         if fence is not None:
             fence = np.column_stack((moved(odom_from_map, fence[:, :2]), fence[:, 2]))
-        self._planner.spread_cost(self._grid, way_m, fence)
+        self._planner.spread_cost(self._grid, self._odom_from_base, way_m, fence)
         speed_mps = min(speed_mps, self._limits.speed_mps)
         plan = self._planner.plan(self._grid, start, after, speed_mps, moving, shift_s)
         self.last_plan, self._planned_ns = plan, now_ns

@@ -30,6 +30,7 @@ from agent.kernels.rollout import WEIGHTS, blend, pursue, roll_out
 SEED = 20_260_101  # of the samples, which are drawn once
 PURSUIT_SHARES = (1.0, 0.7, 0.4)  # of the speed limit
 BUCKETS = 2048
+BEYOND = 6.0  # m of open way; a plan does not lead farther from the goal than that
 COVER_SLACK_M = 0.02
 BACK_SPEED, BACK_TURN = 0.6, 0.5  # shares of the limits
 STEERS_MPS = 0.05  # below it a yaw rate says nothing of how a car steers
@@ -82,7 +83,7 @@ class PlannerParams:
     clearance: Annotated[float, Ge(0)] = 1.5
     contact: Annotated[float, Gt(0)] = 30.0
     smoothness: Annotated[float, Ge(0)] = 0.02
-    backwards: Annotated[float, Ge(0)] = 1.0
+    backwards: Annotated[float, Ge(0)] = 4.0
     moving: Annotated[float, Ge(0)] = 60.0
     lookahead_m: Annotated[float, Gt(0)] = 0.5
 
@@ -155,12 +156,17 @@ class Planner:
         self._last[:] = 0.0
 
     def spread_cost(
-        self, grid: LocalGrid, way_m: NDArray[np.float64], fence: NDArray[np.float64] | None = None
+        self,
+        grid: LocalGrid,
+        odom_from_base: Pose2,
+        way_m: NDArray[np.float64],
+        fence: NDArray[np.float64] | None = None,
     ) -> None:
         """Work out the cost to go over the grid.
 
         Args:
             grid: With its distances measured.
+            odom_from_base: Where the robot is.
             way_m: Shape ``(points, 2)``, the way that is left, or only its end; in the odometry
                 frame. It is left where it is blocked, and preferred where it is not.
             fence: Shape ``(discs, 3)``: x, y and radius, outside of which the base must not go;
@@ -188,7 +194,11 @@ class Planner:
             self._to_go[at[end, 1], at[end, 0]] = 0.0
         else:
             self._enter_from(way_m[end], grid)
-        propagate(self._cost, coarse_m, self._to_go, self._queue, self._buckets)
+        here = (
+            int((odom_from_base.y_m - grid.origin_m[1]) / coarse_m),
+            int((odom_from_base.x_m - grid.origin_m[0]) / coarse_m),
+        )
+        propagate(self._cost, coarse_m, here, BEYOND, self._to_go, self._queue, self._buckets)
 
     def _enter_from(self, target_m: NDArray[np.float64], grid: LocalGrid) -> None:
         """Begin at all cells of the border, by the straight way from there to a target outside."""

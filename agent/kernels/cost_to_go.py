@@ -100,17 +100,22 @@ def _push(
 def propagate(
     cost: NDArray[np.float32],
     resolution_m: float,
+    here: tuple[int, int],
+    beyond: float,
     to_go: NDArray[np.float32],
     entries: NDArray[np.int32],
     bucket: NDArray[np.int32],
 ) -> None:
-    """Spread the cost to go from the cells that have one to all others.
+    """Spread the cost to go from the cells that have one, to where it is needed.
 
     Args:
         cost: float32, shape ``(rows, columns)``, of a metre; at least 1.
         resolution_m: Side of a cell.
+        here: Row and column of the robot.
+        beyond: How much dearer than here a place may be to matter.
         to_go: float32, shape ``(rows, columns)``; on entry finite at the sources and infinite
-            elsewhere, on return the least cost to a source.
+            elsewhere, on return the least cost to a source; where it does not matter, something
+            that is not less than what does.
         entries: int32 workspace, shape ``(8 * rows * columns, 2)``: cell, and the next entry of the
             same bucket.
         bucket: int32 workspace, shape ``(buckets,)``; the buckets are used in a ring, so together
@@ -125,7 +130,8 @@ def propagate(
     keys = to_go.ravel()[sources]
     order = np.argsort(keys, kind="mergesort")
     upcoming, free, taken, level = 0, 0, 0, 0
-    while taken < free or upcoming < len(order):
+    enough = np.inf
+    while (taken < free or upcoming < len(order)) and level <= enough * per_width:
         if taken == free:
             level = int(keys[order[upcoming]] * per_width)
         slot = level % ring
@@ -137,23 +143,30 @@ def propagate(
             bucket[slot] = entries[entry, 1]
             taken += 1
             row, column = entries[entry, 0] // columns, entries[entry, 0] % columns
-            here = float(to_go[row, column])
+            settled = float(to_go[row, column])
+            if row == here[0] and column == here[1]:
+                enough = settled + beyond
             # A cell waits in every bucket it was ever put into; only the last time counts.
-            if int(here * per_width) != level:
+            if int(settled * per_width) != level:
                 continue
             for i in range(max(0, row - 1), min(rows, row + 2)):
                 for j in range(max(0, column - 1), min(columns, column + 2)):
-                    if to_go[i, j] <= here:
+                    if to_go[i, j] <= settled:
                         continue
                     step = resolution_m * (1.41421356 if i != row and j != column else 1.0)
                     # A metre costs what it does half here, half there.
                     price = 0.5 * (float(cost[row, column]) + float(cost[i, j]))
-                    there = np.float32(here + step * price)
+                    there = np.float32(settled + step * price)
                     if there < to_go[i, j]:
                         to_go[i, j] = there
                         to_slot = int(float(there) * per_width) % ring
                         free = _push(i * columns + j, to_slot, free, entries, bucket)
         level += 1
+    if enough < np.inf:
+        ceiling = np.float32(enough)
+        for i in range(rows):
+            for j in range(columns):
+                to_go[i, j] = min(to_go[i, j], ceiling)
 
 
 @njit(cache=True, nogil=True)

@@ -57,10 +57,11 @@ def bilinear(values: NDArray[np.float32], x: np.float32, y: np.float32) -> np.fl
     half = np.float32(0.5)
     x = min(max(x - half, np.float32(0.0)), np.float32(columns - 1.001))
     y = min(max(y - half, np.float32(0.0)), np.float32(rows - 1.001))
-    j, i = np.int32(x), np.int32(y)
+    j, i = np.uint32(x), np.uint32(y)
     u, v = x - np.float32(j), y - np.float32(i)
-    low = values[i, j] + u * (values[i, j + 1] - values[i, j])
-    high = values[i + 1, j] + u * (values[i + 1, j + 1] - values[i + 1, j])
+    one = np.uint32(1)
+    low = values[i, j] + u * (values[i, j + one] - values[i, j])
+    high = values[i + one, j] + u * (values[i + one, j + one] - values[i + one, j])
     return np.float32(low + v * (high - low))
 
 
@@ -88,16 +89,18 @@ def clearance_m(
         per_metre: Cells per metre.
         far_m: Larger clearances need not be told apart.
     """
-    least = far_m
-    for k in range(discs.shape[0]):
-        at_x = x + cos * discs[k, 0] - sin * discs[k, 1]
-        at_y = y + sin * discs[k, 0] + cos * discs[k, 1]
-        free = bilinear(distance_m, at_x * per_metre, at_y * per_metre) - discs[k, 2]
-        if k == 0:
-            if free >= far_m:
-                return far_m
-        else:
-            least = min(least, free)
+    rows, columns = distance_m.shape
+    # Within a cell, distances differ from that of its centre by half its diagonal at most.
+    half_diagonal = np.float32(0.7072) / per_metre
+    last_column, last_row = np.float32(columns - 1), np.float32(rows - 1)
+    zero, least = np.float32(0.0), far_m
+    for k in range(1, discs.shape[0]):
+        at_x = (x + cos * discs[k, 0] - sin * discs[k, 1]) * per_metre
+        at_y = (y + sin * discs[k, 0] + cos * discs[k, 1]) * per_metre
+        column = np.uint32(min(max(at_x, zero), last_column))
+        row = np.uint32(min(max(at_y, zero), last_row))
+        if distance_m[row, column] - discs[k, 2] - half_diagonal < least:
+            least = min(least, bilinear(distance_m, at_x, at_y) - discs[k, 2])
     return least
 
 
@@ -163,6 +166,28 @@ def drive_step(
 
 
 @njit(cache=True, nogil=True)
+def _approach(
+    states: NDArray[np.float32],
+    discs: NDArray[np.float32],
+    distance_m: NDArray[np.float32],
+    per_metre: np.float32,
+    outer: NDArray[np.float32],
+) -> None:
+    """Write how far the disc around each footprint is from obstacles at least, cell by cell."""
+    rows, columns = distance_m.shape
+    # Within a cell, distances differ from that of its centre by half its diagonal at most.
+    less = discs[0, 2] + np.float32(0.7072) / per_metre
+    last_column, last_row = np.float32(columns - 1), np.float32(rows - 1)
+    zero = np.float32(0.0)
+    for i in range(outer.shape[0]):
+        x = states[0, i] + states[2, i] * discs[0, 0] - states[3, i] * discs[0, 1]
+        y = states[1, i] + states[3, i] * discs[0, 0] + states[2, i] * discs[0, 1]
+        column = np.uint32(min(max(x * per_metre, zero), last_column))
+        row = np.uint32(min(max(y * per_metre, zero), last_row))
+        outer[i] = distance_m[row, column] - less
+
+
+@njit(cache=True, nogil=True)
 def roll_out(
     controls: NDArray[np.float32],
     nominal: NDArray[np.float32],
@@ -216,7 +241,8 @@ def roll_out(
         states[4 + axis] = state[3 + axis]
     effort = np.zeros(samples, np.float32)
     alive = np.ones(samples, np.bool_)
-    last = np.zeros(samples, np.float32)
+    last, backwards = np.zeros(samples, np.float32), np.zeros(samples, np.float32)
+    outer = np.empty(samples, np.float32)
     costs[:] = 0.0
     soft_m = np.float32(margins_m[1])
     # Who stands closer than the margin already may leave.
@@ -227,29 +253,33 @@ def roll_out(
     span = soft_m - np.float32(margins_m[0])
     for k in range(steps):
         drive_step(k, nominal, noise, spread, bounds, car, step, controls, states, effort)
-        looks = k % TO_GO_STRIDE == TO_GO_STRIDE - 1 or k == steps - 1
+        _approach(states, discs, distance_m, per_metre, outer)
         for i in range(samples):
-            if not alive[i]:
+            if outer[i] >= soft_m or not alive[i]:
                 continue
+            cos, sin = states[2, i], states[3, i]
             x, y = states[0, i], states[1, i]
-            clear = clearance_m(
-                x, y, states[2, i], states[3, i], discs, distance_m, per_metre, soft_m
-            )
-            if clear < soft_m:
-                if clear < hard_m:
-                    # The sooner the worse; and it goes no farther.
-                    alive[i] = False
-                    last[i] = bilinear(to_go, x * per_coarse, y * per_coarse)
-                    costs[i] += weights[CONTACT] * (1.0 + (steps - k) / steps)
-                    costs[i] += weights[TO_GO] * last[i] * (steps - k) * step_s
-                    continue
+            clear = clearance_m(x, y, cos, sin, discs, distance_m, per_metre, soft_m)
+            if clear >= soft_m:
+                continue
+            if clear < hard_m:
+                # The sooner the worse; and it goes no farther.
+                alive[i] = False
+                last[i] = bilinear(to_go, x * per_coarse, y * per_coarse)
+                costs[i] += weights[CONTACT] * (1.0 + (steps - k) / steps)
+                costs[i] += weights[TO_GO] * last[i] * (steps - k) * step_s
+            else:
                 tight = (soft_m - clear) / span
                 costs[i] += weights[CLEARANCE] * step_s * tight * tight * (0.2 + abs(states[4, i]))
-            if states[4, i] < 0.0:
-                costs[i] -= weights[BACKWARDS] * step_s * states[4, i]
-            if looks:
-                last[i] = bilinear(to_go, x * per_coarse, y * per_coarse)
-                costs[i] += weights[TO_GO] * last[i] * step_s * TO_GO_STRIDE
+        for i in range(samples):
+            if alive[i]:
+                backwards[i] += max(np.float32(0.0), -states[4, i])
+        if k % TO_GO_STRIDE == TO_GO_STRIDE - 1 or k == steps - 1:
+            for i in range(samples):
+                if alive[i]:
+                    x, y = states[0, i], states[1, i]
+                    last[i] = bilinear(to_go, x * per_coarse, y * per_coarse)
+                    costs[i] += weights[TO_GO] * last[i] * step_s * TO_GO_STRIDE
         t_s = np.float32((k + 1) * step_s)
         # Prediction grows worse with time, and so does the fear of it.
         fear = weights[MOVING] * step_s / (1.0 + t_s)
@@ -257,6 +287,7 @@ def roll_out(
             _fear(moving[j], t_s, fear, origin_m, margins_m[0], discs, states, alive, costs)
     for i in range(samples):
         costs[i] += weights[SMOOTHNESS] * effort[i] + weights[AT_END] * last[i]
+        costs[i] += weights[BACKWARDS] * step_s * backwards[i]
 
 
 @njit(cache=True, nogil=True)

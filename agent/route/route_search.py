@@ -193,7 +193,7 @@ class RouteSearch:
             turn_m=params.turn_cost_m,
             reverse=params.reverse_cost if mobility.backwards else math.inf,
             sideways=params.sideways_cost,
-            radius_m=radius_m if radius_m > 0.0 else params.bend_radius_m,
+            radius_m=float(radius_m) if radius_m > 0.0 else params.bend_radius_m,
             pivots=radius_m == 0.0,
             slides=mobility.sideways,
         )
@@ -450,7 +450,8 @@ def _primitives(terms: Terms, stride_m: float) -> NDArray[np.float64]:
     """Return the moves that hybrid A* tries at every node, shape ``(m, 3)``."""
     notch = math.tau / kernels.HEADINGS
     bend = notch if terms.pivots else stride_m / terms.radius_m
-    turns = [0.0, bend, -bend] if terms.pivots else [0.0, bend, -bend, 0.5 * bend, -0.5 * bend]
+    # The gentle bends are for leaving a wall that the robot stands along: its rear swings out.
+    turns = [0.0, bend, -bend, 0.25 * bend, -0.25 * bend]
     moves = [(stride_m, 0.0, turn) for turn in turns]
     if math.isfinite(terms.reverse):
         moves += [(-stride_m, 0.0, turn) for turn in turns]

@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ def touches(
     unit = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
     first, last = np.floor(low / resolution).astype(int), np.floor(high / resolution).astype(int)
     for row, column in np.argwhere(filled[first[1] : last[1] + 1, first[0] : last[0] + 1]):
-        square = (unit + (column + first[0], row + first[1])) * resolution
+        square = (unit + np.array([column + first[0], row + first[1]])) * resolution
         if overlaps(outline, square):
             return True
     return False
@@ -62,7 +63,7 @@ def moved(
 def along(poses: NDArray[np.float64], reach: float, step: float) -> NDArray[np.float64]:
     """Poses in between, so that no point within a reach of the base moves farther than a step."""
     result = [poses[:1]]
-    for one, other in zip(poses[:-1], poses[1:], strict=True):
+    for one, other in pairwise(poses):
         change = other - one
         change[2] = (change[2] + math.pi) % math.tau - math.pi
         way = math.hypot(change[0], change[1]) + abs(change[2]) * reach
@@ -76,7 +77,7 @@ def inside_band(
 ) -> bool:
     """By the nearest segment; of two that are equally near the one that the point is abeam of."""
     best = (math.inf, 0.0)
-    for a, b in zip(line[:-1], line[1:], strict=True):
+    for a, b in pairwise(line):
         edge, to = b - a, np.array(point) - a
         t = min(1.0, max(0.0, float(to @ edge / (edge @ edge))))
         away = float(np.linalg.norm(to - t * edge))

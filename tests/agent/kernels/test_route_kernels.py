@@ -156,9 +156,7 @@ def test_the_way_back_and_the_mirrored_way_are_as_long(target) -> None:
     x, y, yaw = target
     cos, sin = math.cos(yaw), math.sin(yaw)
     back = (-cos * x - sin * y, sin * x - cos * y, -yaw)
-    lengths = [
-        kernels.reeds_shepp(*end, terms, curve)[1] for end in (target, back, (x, -y, -yaw))
-    ]
+    lengths = [kernels.reeds_shepp(*end, terms, curve)[1] for end in (target, back, (x, -y, -yaw))]
     assert lengths == pytest.approx([lengths[0]] * 3, abs=1e-6)
 
 
@@ -276,3 +274,9 @@ def test_the_search_tells_no_way_from_too_few_nodes() -> None:
     start, goal = (0.8, 2.2, 0.0), (3.2, 2.2, 0.0)
     assert search(closed, start, goal, 200_000) == 0
     assert search(closed, start, goal, 300) == -1
+
+
+def test_facing_about_on_the_spot_takes_three_arcs_of_a_sixth() -> None:
+    curve = np.empty((kernels.MOST_CURVES, 3))
+    count, cost = kernels.reeds_shepp(0.0, 0.0, math.pi, TERMS._replace(reverse=1.0), curve)
+    assert (count, cost) == (3, pytest.approx(math.pi * TERMS.radius_m))
