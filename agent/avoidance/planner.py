@@ -3,7 +3,7 @@
 Every cycle the cost to go is spread over the local grid from the goal, or from where the path
 leaves it, through all that is not known to be blocked. A few plain plans are made (the one of the
 last cycle, pursuit of the way downhill at several speeds, backing off, standing), the cheapest is
-taken for the mean of a thousand samples, and the samples are blended (MPPI, see
+taken for the mean of many samples, and the samples are blended (MPPI, see
 :mod:`agent.kernels.rollout`). The samples are always the same ones, drawn once and in mirrored
 pairs, so that the same input gives the same command and the mirrored one the mirrored command.
 """
@@ -67,7 +67,7 @@ class PlannerParams:
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
     steps: Annotated[int, Ge(4), Le(200)] = 56
     step_s: Annotated[float, Gt(0), Le(0.5)] = 0.05
-    samples: Annotated[int, Ge(2), Le(20_000)] = 1000
+    samples: Annotated[int, Ge(2), Le(20_000)] = 800
     knots: Annotated[int, Ge(1), Le(50)] = 7
     spread: Annotated[float, Gt(0), Le(1)] = 0.25
     temperature: Annotated[float, Gt(0)] = 0.15

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 SWEEP_STEP_M = 0.02  # largest way of a point of the footprint between two looks at it
 COST_STEP_M = 0.1  # largest way between two looks at the price of a metre
 HEADINGS = 32  # poses of a cell that differ by less than one of these are one to the search
-MOST_CURVES = 6  # moves of the longest curve: a Reeds-Shepp word has five
+MOST_CURVES = 6  # moves of the longest connection and one more: a Reeds-Shepp word has five
+APPROACHES_M = (0.4, 0.8, 1.6)  # straight ways into the goal
 NEAR_CELLS = 2
 CIRCLE = 2.0 * math.pi
 _WORDS = 8
@@ -574,9 +575,18 @@ def _write_legs(
     Args:
         pose: Where it begins.
         goal: Where it ends, yaw NaN where any will do.
-        kind: 0 forwards, 1 backwards, 2 sideways then turning, 3 turning then sideways.
+        kind: 0 forwards, 1 backwards, 2 sideways then turning, 3 turning then sideways; from 4 on
+            along the axis of the goal for the last of ``APPROACHES_M``, forwards, then backwards.
         moves: float64 output.
     """
+    if kind >= 4:
+        approach_m = APPROACHES_M[(kind - 4) // 2] * (1.0 if kind % 2 == 0 else -1.0)
+        before_x = goal[0] - approach_m * math.cos(goal[2])
+        before_y = goal[1] - approach_m * math.sin(goal[2])
+        count = _write_legs(pose, (before_x, before_y, goal[2]), 0, moves)
+        moves[count] = 0.0
+        moves[count, 0] = approach_m
+        return count + 1
     dx, dy = goal[0] - pose[0], goal[1] - pose[1]
     way = math.hypot(dx, dy)
     moves[:3] = 0.0
@@ -609,7 +619,8 @@ def connect(
 ) -> tuple[int, float]:
     """Write the cheapest direct connection that touches nothing.
 
-    Tried are turning, going straight and turning; sliding; and the curve of Reeds and Shepp.
+    Tried are turning, going straight and turning, also with a last leg along the axis of the goal, as
+    into a dock; sliding; and the curve of Reeds and Shepp.
 
     Args:
         pose: Where it begins.
@@ -625,10 +636,11 @@ def connect(
     """
     trial = np.empty((MOST_CURVES, 3))
     best, found = most, 0
-    for kind in range(4):
-        if (kind < 2 and not terms.pivots) or (kind >= 2 and not terms.slides):
+    any_yaw = math.isnan(goal[2])
+    for kind in range(4 + 2 * len(APPROACHES_M)):
+        if not (terms.slides if kind in (2, 3) else terms.pivots) or (any_yaw and kind >= 4):
             continue
-        if kind == 1 and terms.reverse == np.inf:
+        if kind != 3 and kind % 2 == 1 and terms.reverse == np.inf:
             continue
         count = _write_legs(pose, goal, kind, trial)
         cost = 0.0
@@ -642,7 +654,6 @@ def connect(
     dx, dy = goal[0] - pose[0], goal[1] - pose[1]
     cos, sin = math.cos(pose[2]), math.sin(pose[2])
     ahead, left = cos * dx + sin * dy, cos * dy - sin * dx
-    any_yaw = math.isnan(goal[2])
     for k in range(HEADINGS // 2 if any_yaw else 1):
         turn = 2.0 * CIRCLE * k / HEADINGS if any_yaw else goal[2] - pose[2]
         count, cost = reeds_shepp(ahead, left, turn, terms, trial)

@@ -60,8 +60,10 @@ class Guide:
         open_prices[near] = prices[near]
         to_go = np.full(prices.shape, np.inf, np.float32)
         to_go[int(problem.goal[1] / cell_m), int(problem.goal[0] / cell_m)] = 0.0
-        waiting = np.empty((NEIGHBOURS * prices.size, 2), np.int32)
-        propagate(open_prices, cell_m, to_go, waiting, np.empty(BUCKETS, np.int32))
+        here = int(problem.start[1] / cell_m), int(problem.start[0] / cell_m)
+        entries = np.empty((NEIGHBOURS * prices.size, 2), np.int32)
+        buckets = np.empty(BUCKETS, np.int32)
+        propagate(open_prices, cell_m, here, math.inf, to_go, entries, buckets)
         return cls(prices, to_go, cell_m)
 
     def nearby(self, problem: Problem, detour_m: float) -> Self:

@@ -9,7 +9,7 @@ from agent.clock import Clock
 from hil.arena.course import Course
 from hil.arena.lidar import PlanarLidar
 from hil.arena.pilot import PilotFactory, make_navigator
-from hil.arena.pose_source import NoisyPose, PoseSource
+from hil.arena.pose_source import NoisyPose, OwnLocalization, PoseSource
 from hil.arena.profile import JACKAL, Profile
 from hil.arena.result import RunResult
 from hil.arena.trial import Trial
@@ -26,6 +26,7 @@ class Campaign:
         seed: Of the noise; a course has the same noise whichever others are driven.
         range_noise_m: Standard deviation of a range.
         pose_noise: Standard deviation of the pilot's position in m and of its heading in rad.
+        localized: Whether the pilot is told what the agent's own localizer finds out.
         with_path: Whether the pilot is given the course's reference path, which touches cylinders.
         clock: Measures the pilot's time, None for not at all.
     """
@@ -35,6 +36,7 @@ class Campaign:
     seed: int = 1
     range_noise_m: float = 0.0
     pose_noise: tuple[float, float] = (0.0, 0.0)
+    localized: bool = False
     with_path: bool = False
     clock: Clock | None = None
 
@@ -50,7 +52,9 @@ class Campaign:
     def _trial(self, course: Course) -> Trial:
         of_course = [self.seed, *course.name.encode()]
         ranges, poses = np.random.default_rng(of_course).spawn(2)
-        pose_source: PoseSource = NoisyPose(poses, *self.pose_noise)
+        pose_source: PoseSource = (
+            OwnLocalization(course, poses) if self.localized else NoisyPose(poses, *self.pose_noise)
+        )
         return Trial(
             course,
             self.profile,

@@ -15,6 +15,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("worlds_file", type=Path, metavar="WORLDS.npz", help="set of courses")
     courses.add_options(parser)
     parser.add_argument(
+        "--localization",
+        action="store_true",
+        help="drive by the agent's own localization, on a map of the course",
+    )
+    parser.add_argument(
         "--with-path",
         action="store_true",
         help="give the navigator the reference path, which touches cylinders",
@@ -27,6 +32,8 @@ def run(options: argparse.Namespace) -> int:
     from hil.arena.course_file import read_static
 
     chosen = selected(read_static(options.worlds_file), options.worlds)
-    campaign = courses.make_campaign(options, with_path=options.with_path)
+    campaign = courses.make_campaign(
+        options, with_path=options.with_path, localized=options.localization
+    )
     courses.show(courses.drive(campaign, chosen, options), options.json)
     return 0

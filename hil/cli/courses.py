@@ -57,7 +57,9 @@ def profile_named(name: str) -> "Profile":
     return PROFILES[name]
 
 
-def make_campaign(options: argparse.Namespace, *, with_path: bool = False) -> "Campaign":
+def make_campaign(
+    options: argparse.Namespace, *, with_path: bool = False, localized: bool = False
+) -> "Campaign":
     """Set up the drives that the options ask for, with the agent's navigator."""
     from agent.main import warm_up
     from hil.arena.campaign import Campaign
@@ -69,6 +71,7 @@ def make_campaign(options: argparse.Namespace, *, with_path: bool = False) -> "C
         seed=options.seed,
         range_noise_m=options.range_noise,
         pose_noise=options.pose_noise,
+        localized=localized,
         with_path=with_path,
         clock=SystemClock(),
     )
