@@ -570,41 +570,78 @@ def _write_legs(
     kind: int,
     moves: NDArray[np.float64],
 ) -> int:
-    """Write the moves of one kind of straight connection.
+    """Write the moves of one kind of connection by turning and going straight.
 
     Args:
         pose: Where it begins.
         goal: Where it ends, yaw NaN where any will do.
-        kind: 0 forwards, 1 backwards, 2 sideways then turning, 3 turning then sideways; from 4 on
-            along the axis of the goal for the last of ``APPROACHES_M``, forwards, then backwards.
+        kind: 0 forwards, 1 backwards; from 2 on forwards to the axis of the goal and along it, one
+            of ``APPROACHES_M`` after the other, each forwards, then backwards.
         moves: float64 output.
     """
-    if kind >= 4:
-        approach_m = APPROACHES_M[(kind - 4) // 2] * (1.0 if kind % 2 == 0 else -1.0)
-        before_x = goal[0] - approach_m * math.cos(goal[2])
-        before_y = goal[1] - approach_m * math.sin(goal[2])
-        count = _write_legs(pose, (before_x, before_y, goal[2]), 0, moves)
-        moves[count] = 0.0
-        moves[count, 0] = approach_m
-        return count + 1
-    dx, dy = goal[0] - pose[0], goal[1] - pose[1]
-    way = math.hypot(dx, dy)
-    moves[:3] = 0.0
-    if kind < 2:
-        bearing = pose[2]
-        if way > 1e-9:
-            bearing = math.atan2(dy, dx) if kind == 0 else math.atan2(-dy, -dx)
-        moves[0, 2] = _wrapped(bearing - pose[2])
-        moves[1, 0] = way if kind == 0 else -way
-        moves[2, 2] = 0.0 if math.isnan(goal[2]) else _wrapped(goal[2] - bearing)
-        return 3
+    x, y, last_m = goal[0], goal[1], 0.0
+    if kind >= 2:
+        last_m = APPROACHES_M[(kind - 2) // 2] * (1.0 if kind % 2 == 0 else -1.0)
+        x, y = x - last_m * math.cos(goal[2]), y - last_m * math.sin(goal[2])
+    dx, dy = x - pose[0], y - pose[1]
+    way, bearing = math.hypot(dx, dy), pose[2]
+    if way > 1e-9:
+        bearing = math.atan2(-dy, -dx) if kind == 1 else math.atan2(dy, dx)
+    moves[:4] = 0.0
+    moves[0, 2] = _wrapped(bearing - pose[2])
+    moves[1, 0] = -way if kind == 1 else way
+    moves[2, 2] = 0.0 if math.isnan(goal[2]) else _wrapped(goal[2] - bearing)
+    moves[3, 0] = last_m
+    return 4
+
+
+@njit(cache=True, nogil=True)
+def _write_slide(
+    pose: tuple[float, float, float],
+    goal: tuple[float, float, float],
+    turns_first: bool,
+    moves: NDArray[np.float64],
+) -> int:
+    """Write the moves of sliding to a goal at one heading.
+
+    Args:
+        pose: Where it begins.
+        goal: Where it ends, yaw NaN where any will do.
+        turns_first: Whether the heading is that of the goal.
+        moves: float64 output.
+    """
     turn = 0.0 if math.isnan(goal[2]) else _wrapped(goal[2] - pose[2])
-    yaw = pose[2] if kind == 2 else pose[2] + turn
-    slide, pivot = (0, 1) if kind == 2 else (1, 0)
+    yaw = pose[2] + turn if turns_first else pose[2]
+    dx, dy = goal[0] - pose[0], goal[1] - pose[1]
+    slide, pivot = (1, 0) if turns_first else (0, 1)
+    moves[:2] = 0.0
     moves[slide, 0] = math.cos(yaw) * dx + math.sin(yaw) * dy
     moves[slide, 1] = math.cos(yaw) * dy - math.sin(yaw) * dx
     moves[pivot, 2] = turn
     return 2
+
+
+@njit(cache=True, nogil=True)
+def _improve(
+    pose: tuple[float, float, float],
+    trial: NDArray[np.float64],
+    ground: Ground,
+    body: Body,
+    terms: Terms,
+    best: float,
+    moves: NDArray[np.float64],
+) -> float:
+    """Copy moves if they touch nothing and cost less than the best; return the least cost."""
+    cost = 0.0
+    for i in range(trial.shape[0]):
+        cost += bare_cost((trial[i, 0], trial[i, 1], trial[i, 2]), terms)
+    if cost >= best:
+        return best
+    cost = route_cost(pose, trial, ground, body, terms, best)
+    if cost < best:
+        moves[: trial.shape[0]] = trial
+        return cost
+    return best
 
 
 @njit(cache=True, nogil=True)
@@ -619,8 +656,8 @@ def connect(
 ) -> tuple[int, float]:
     """Write the cheapest direct connection that touches nothing.
 
-    Tried are turning, going straight and turning, also with a last leg along the axis of the goal, as
-    into a dock; sliding; and the curve of Reeds and Shepp.
+    Tried are turning, going straight and turning, also with a last leg along the axis of the goal
+    as into a dock; sliding; and the curve of Reeds and Shepp.
 
     Args:
         pose: Where it begins.
@@ -637,31 +674,28 @@ def connect(
     trial = np.empty((MOST_CURVES, 3))
     best, found = most, 0
     any_yaw = math.isnan(goal[2])
-    for kind in range(4 + 2 * len(APPROACHES_M)):
-        if not (terms.slides if kind in (2, 3) else terms.pivots) or (any_yaw and kind >= 4):
-            continue
-        if kind != 3 and kind % 2 == 1 and terms.reverse == np.inf:
-            continue
-        count = _write_legs(pose, goal, kind, trial)
-        cost = 0.0
-        for i in range(count):
-            cost += bare_cost((trial[i, 0], trial[i, 1], trial[i, 2]), terms)
-        if cost < best:
-            cost = route_cost(pose, trial[:count], ground, body, terms, best)
-            if cost < best:
-                best, found = cost, count
-                moves[:count] = trial[:count]
+    straight = (2 if any_yaw else 2 + 2 * len(APPROACHES_M)) if terms.pivots else 0
+    sliding = 2 if terms.slides else 0
+    curves = HEADINGS // 2 if any_yaw else 1
     dx, dy = goal[0] - pose[0], goal[1] - pose[1]
     cos, sin = math.cos(pose[2]), math.sin(pose[2])
-    ahead, left = cos * dx + sin * dy, cos * dy - sin * dx
-    for k in range(HEADINGS // 2 if any_yaw else 1):
-        turn = 2.0 * CIRCLE * k / HEADINGS if any_yaw else goal[2] - pose[2]
-        count, cost = reeds_shepp(ahead, left, turn, terms, trial)
-        if count > 0 and cost < best:
-            cost = route_cost(pose, trial[:count], ground, body, terms, best)
+    for kind in range(straight + sliding + curves):
+        if kind < straight:
+            if kind % 2 == 1 and terms.reverse == np.inf:
+                continue
+            count = _write_legs(pose, goal, kind, trial)
+        elif kind < straight + sliding:
+            count = _write_slide(pose, goal, kind == straight, trial)
+        else:
+            turn = goal[2] - pose[2]
+            if any_yaw:
+                turn = CIRCLE * (kind - straight - sliding) / curves
+            ahead, left = cos * dx + sin * dy, cos * dy - sin * dx
+            count, _ = reeds_shepp(ahead, left, turn, terms, trial)
+        if count > 0:
+            cost = _improve(pose, trial[:count], ground, body, terms, best, moves)
             if cost < best:
                 best, found = cost, count
-                moves[:count] = trial[:count]
     return found, best
 
 

@@ -194,9 +194,11 @@ def deskew(
         turn = yaw_rate_radps * t_s
         cos, sin = math.cos(turn), math.sin(turn)
         # The chord of the arc, in the direction of the heading half-way.
-        half_cos, half_sin = math.cos(0.5 * turn), math.sin(0.5 * turn)
-        along = t_s * (half_cos * forward_mps - half_sin * lateral_mps)
-        across = t_s * (half_sin * forward_mps + half_cos * lateral_mps)
+        half = 0.5 * turn
+        half_cos, half_sin = math.cos(half), math.sin(half)
+        chord_s = t_s * (half_sin / half if abs(half) > 1e-6 else 1.0)
+        along = chord_s * (half_cos * forward_mps - half_sin * lateral_mps)
+        across = chord_s * (half_sin * forward_mps + half_cos * lateral_mps)
         x, y = ends_m[i, 0], ends_m[i, 1]
         ends_m[i, 0] = along + cos * x - sin * y
         ends_m[i, 1] = across + sin * x + cos * y

@@ -5,14 +5,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.avoidance.surroundings import LidarMount, Surroundings
+from agent.avoidance.local_grid import LocalGrid, LocalGridParams
+from agent.avoidance.surroundings import LidarMount, Sight
+from agent.avoidance.tracks import TrackParams
+from agent.geometry.polygon import rectangle
 from agent.geometry.pose import Pose2
+from agent.geometry.twist import Twist, moved_by
 from drivers.measurement import Scan
 
 HERE = Pose2.identity()
 coordinates = st.floats(-5.0, 5.0)
 angles = st.floats(-3.1, 3.1)
 poses = st.builds(Pose2, coordinates, coordinates, angles)
+
+
+STILL = Twist()
+
+
+def sight_with(mounts: dict[str, LidarMount]) -> Sight:
+    grid = LocalGrid(LocalGridParams(size_m=4.0), 0.5)
+    return Sight(mounts, grid, rectangle(0.4, 0.2), TrackParams())
 
 
 def scan_of(angles_rad, ranges_m, stamp_ns: int = 0) -> Scan:
@@ -33,32 +45,63 @@ def scan_to(point: tuple[float, float], world_from_lidar: Pose2, stamp_ns: int) 
 def test_what_two_lidars_see_of_a_thing_at_two_moments_is_at_one_place(
     front, rear, before, now, x_m, y_m
 ):
-    around = Surroundings({"front": LidarMount(front), "rear": LidarMount(rear)})
+    around = sight_with({"front": LidarMount(front), "rear": LidarMount(rear)})
     point = (x_m, y_m)
-    around.see("rear", scan_to(point, before @ rear, 40), before)
-    around.see("front", scan_to(point, now @ front, 90), now)
+    around.see("rear", scan_to(point, before @ rear, 40), before, STILL)
+    around.see("front", scan_to(point, now @ front, 90), now, STILL)
     expected = now.inverse().transform(*point)
-    assert around.points_m == pytest.approx(np.array([expected, expected]), abs=1e-4)
+    assert around.returns(now) == pytest.approx(np.array([expected, expected]), abs=1e-4)
     assert around.oldest_ns == 40
     assert (around.stamp_ns("front"), around.stamp_ns("rear")) == (90, 40)
 
 
 def test_a_newer_scan_replaces_the_older_one_of_its_own_lidar_only():
-    around = Surroundings({name: LidarMount(HERE) for name in ("front", "rear")})
-    around.see("front", scan_of([0.0], [1.0], 10), HERE)
+    around = sight_with({name: LidarMount(HERE) for name in ("front", "rear")})
+    around.see("front", scan_of([0.0], [1.0], 10), HERE, STILL)
     assert around.stamp_ns("rear") is None
-    around.see("rear", scan_of([0.0], [2.0], 20), HERE)
-    around.see("front", scan_of([0.0], [3.0], 30), HERE)
-    assert sorted(around.points_m[:, 0]) == [2.0, 3.0]
+    assert around.oldest_ns is None
+    around.see("rear", scan_of([0.0], [2.0], 20), HERE, STILL)
+    around.see("front", scan_of([0.0], [3.0], 30), HERE, STILL)
+    around.see("front", scan_of([0.0], [9.0], 25), HERE, STILL)
+    assert sorted(around.returns(HERE)[:, 0]) == [2.0, 3.0]
     assert around.oldest_ns == 20
 
 
-def test_one_lidar_is_as_old_as_itself():
-    around = Surroundings({"front": LidarMount(HERE)})
-    assert around.points_m.shape == (0, 2)
-    around.see("front", scan_of([0.0, 1.0], [math.nan, 1.0], 10), Pose2(5.0, 5.0, 1.0))
-    assert around.points_m == pytest.approx(np.array([[math.cos(1.0), math.sin(1.0)]]))
-    assert around.oldest_ns == 10
+@given(st.floats(-2.0, 2.0), st.floats(-2.0, 2.0), st.floats(-2.0, 2.0), poses, st.floats(0.0, 0.2))
+def test_a_sweep_is_taken_back_to_its_stamp(forward, lateral, turn, lidar, offset_s):
+    velocity = Twist(forward, lateral, turn)
+    then = moved_by(velocity, offset_s)
+    point = (2.5, -1.5)
+    x_m, y_m = (then @ lidar).inverse().transform(*point)
+    arrays = ([math.atan2(y_m, x_m)], [math.hypot(x_m, y_m)], [offset_s])
+    scan = Scan(0, 0, *(np.array(a, np.float32) for a in arrays), np.zeros(1, np.uint8))
+    around = sight_with({"front": LidarMount(lidar)})
+    around.see("front", scan, HERE, velocity)
+    assert around.returns(HERE) == pytest.approx(np.array([point]), abs=1e-4)
+
+
+def test_what_has_not_been_seen_is_a_danger_and_what_the_robot_stands_on_is_not():
+    around = sight_with({"front": LidarMount(HERE)})
+    ahead = np.linspace(-1.5, 1.5, 300)
+    around.see("front", scan_of(ahead, np.full(300, 3.0), 1_000_000), HERE, STILL)
+    dangers, moving = around.dangers(HERE, 1.0, 1_000_000)
+    assert len(moving) == 0
+    points = dangers[np.hypot(*dangers.T) < 2.0]  # the others are the returns themselves
+    assert (points[:, 0] < 0.1).all()
+    assert (np.abs(points[:, 1]) > 0.1).any()
+    assert not ((np.abs(points[:, 0]) < 0.2) & (np.abs(points[:, 1]) < 0.1)).any()
+    assert np.hypot(*points.T).max() < 1.0
+
+
+def test_what_was_seen_is_remembered_out_of_sight():
+    around = sight_with({"front": LidarMount(HERE)})
+    post = scan_of(np.linspace(-0.5, 0.5, 200), np.full(200, 1.0), 1_000_000)
+    around.see("front", post, HERE, STILL)
+    turned = Pose2(0.0, 0.0, math.pi)
+    far = scan_of(np.linspace(-0.5, 0.5, 200), np.full(200, 1.8), 101_000_000)
+    around.see("front", far, turned, STILL)
+    points, _ = around.dangers(turned, 1.2, 101_000_000)
+    assert np.hypot(points[:, 0] + 1.0, points[:, 1]).min() < 0.03
 
 
 class TestMask:
