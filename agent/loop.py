@@ -101,6 +101,7 @@ class Agent:
         self._map_id = positioning.map_id
         self._pose_answers: dict[str, PoseAnswer] = {}
         self._last_tick_ns: int | None = None
+        self._latched = False
         self._dropped = 0
         self._dropped_noted = 0
         self._folded_ns = 0
@@ -153,8 +154,18 @@ class Agent:
                 self._odometry = odometry
         if inbox.base_status is not None:
             self._base_status = inbox.base_status
+        self._take_acknowledgement(inbox.acknowledged)
         for lidar, scan in inbox.scans:
             self._take_scan(lidar, scan)
+
+    def _take_acknowledgement(self, acknowledged: bool) -> None:
+        """No restart by itself after an emergency stop or a bumper (ISO 3691-4, section 4.9)."""
+        status = self._base_status
+        if status is not None and (status.e_stop or status.bumper):
+            self._latched = True
+        elif acknowledged and self._latched:
+            self._latched = False
+            self._log("stop.acknowledged", "info")
 
     def _take_scan(self, lidar: str, measured: Scan) -> None:
         """Localize on any scan, but take only one that saw enough as proof of free space."""
@@ -272,6 +283,7 @@ class Agent:
         checks = (
             (StopReason.E_STOP, status is not None and status.e_stop),
             (StopReason.BUMPER, status is not None and status.bumper),
+            (StopReason.NOT_ACKNOWLEDGED, self._latched),
             (StopReason.BASE_FAULT, status is not None and bool(status.faults)),
             (
                 StopReason.NO_ODOMETRY,
@@ -320,7 +332,7 @@ class Agent:
             yaw_rate_radps=odometry.yaw_rate_radps if odometry else 0.0,
             battery_v=battery_v,
             battery_charge=self._battery.charge(battery_v),
-            e_stop=status is not None and status.e_stop,
+            e_stop=self._latched,
             field_violation=self._driving.field_violated,
             driving=self._rolls or not self._verdict.command.is_stop,
             faults=self._faults(now_ns),

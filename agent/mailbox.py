@@ -33,6 +33,7 @@ class Inbox:
         devices: Transitions of the devices, oldest first.
         messages: Messages of the platform, oldest first.
         pose_requests: What people at the robot ask of localization, oldest first.
+        acknowledged: Somebody at the robot says that it may drive again.
         broker: Why the platform cannot be reached, None while it can.
         dropped: Scans, odometry samples and messages that were replaced or refused unread.
     """
@@ -44,6 +45,7 @@ class Inbox:
     devices: tuple[DeviceState, ...] = ()
     messages: tuple[Message, ...] = ()
     pose_requests: tuple[PoseRequest, ...] = ()
+    acknowledged: bool = False
     broker: BrokerUnavailable | None = None
     dropped: int = 0
 
@@ -84,6 +86,7 @@ class Mailbox:
         self._devices: list[DeviceState] = []
         self._messages: deque[Message] = deque()
         self._pose_requests: list[PoseRequest] = []
+        self._acknowledged = False
         self._dropped = 0
 
     def put(self, device: str, event: Event | DeviceState) -> None:
@@ -117,6 +120,11 @@ class Mailbox:
                 self._pose_requests.append(request)
         return taken
 
+    def put_acknowledgement(self) -> None:
+        """Take note that somebody at the robot says that it may drive again."""
+        with self._lock:
+            self._acknowledged = True
+
     def drain(self, utc_ns: int, broker: BrokerUnavailable | None = None) -> Inbox:
         """Return all that arrived and start anew."""
         with self._lock:
@@ -128,10 +136,12 @@ class Mailbox:
                 tuple(self._devices),
                 tuple(self._messages),
                 tuple(self._pose_requests),
+                self._acknowledged,
                 broker,
                 self._dropped,
             )
             self._base_status = None
+            self._acknowledged = False
             for taken in (
                 self._scans,
                 self._odometry,

@@ -175,6 +175,7 @@ class Daemon:
             "scan": lambda _: {"points_m": self._agent.scan_points()},
             "set_pose": self._set_pose,
             "relocalize": self._relocalize,
+            "acknowledge": self._acknowledge,
         }
         self._pose_requests = count(1)
         self._overruns_noted = 0
@@ -294,6 +295,12 @@ class Daemon:
         """Pass on that the robot shall find out by itself; runs in the server's thread."""
         del request
         return self._pass_on(None, None)
+
+    def _acknowledge(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Pass on that the robot may drive again; runs in the server's thread."""
+        del request
+        self._mailbox.put_acknowledgement()
+        return {}
 
     def _pass_on(self, pose: Pose2 | None, map_id: str | None) -> dict[str, Any]:
         """Put a request in the mailbox and return the name by which the status will answer it."""

@@ -38,6 +38,7 @@ class StopReason(StrEnum):
     LATE_LOOP = "control loop late"
     E_STOP = "emergency stop active"
     BUMPER = "bumper pressed"
+    NOT_ACKNOWLEDGED = "emergency stop or bumper not acknowledged"
     BASE_FAULT = "base reports a fault"
     NOT_LOCALIZED = "not localized"
     MAP_CHANGE = "changes to another map"

@@ -16,6 +16,7 @@ VERBS = {
     "run": "agent.cli.run",
     "status": "agent.cli.status",
     "pose": "agent.cli.pose",
+    "acknowledge": "agent.cli.acknowledge",
     "config": "agent.cli.config",
     "driver": "agent.cli.driver",
     "eval": "agent.cli.eval",

@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -350,21 +351,24 @@ class RouteSearch:
         if clear.all():
             return moves, None
         reach = round(self._thread_m / PIECE_M)
-        parts, done = [], 0
-        for first, last in _stretches(~clear, 2 * reach):
-            begin, end = max(done, first - reach), min(count, last + reach)
-            stretch = problem._replace(
-                start=_triple(poses[begin]),
-                goal=problem.goal if end == count else _triple(poses[end]),
-            )
-            where, fits = kernels.narrowest(poses[first : last + 1], problem.ground, problem.body)
-            found = self._thread(stretch, guide) if fits else None
-            if found is None:
-                return moves, _triple(poses[first + where])
-            parts += [pieces[done:begin], shortened(stretch, found)]
-            done = end
-        parts.append(pieces[done:])
-        return rounded(problem, merged(np.concatenate(parts))), None
+        # A clear pose in a slot between two bad places is one to aim at; if that is not to be had,
+        # both are threaded at once.
+        close, far = (_stretches(~clear, apart, reach) for apart in (reach // 4, 2 * reach))
+        gap = 0
+        for stretches in (close, far) if close != far else (close,):
+            parts, done = [], 0
+            for begin, end, gap in stretches:
+                goal = problem.goal if end == count else _triple(poses[end])
+                stretch = problem._replace(start=_triple(poses[begin]), goal=goal)
+                found = self._thread(stretch, guide)
+                if found is None:
+                    break
+                parts += [pieces[done:begin], shortened(stretch, found)]
+                done = end
+            else:
+                parts.append(pieces[done:])
+                return rounded(problem, merged(np.concatenate(parts))), None
+        return moves, _triple(poses[gap])
 
     def _thread(self, stretch: Problem, guide: Guide) -> NDArray[np.float64] | None:
         """Return moves through a narrow stretch, None where none are found soon."""
@@ -435,15 +439,23 @@ def _triple(pose: NDArray[np.float64]) -> Triple:
     return float(pose[0]), float(pose[1]), float(pose[2])
 
 
-def _stretches(bad: NDArray[np.bool_], apart: int) -> list[tuple[int, int]]:
-    """Return first and one past the last of what is bad, joined where there is little between."""
-    result: list[tuple[int, int]] = []
+def _stretches(bad: NDArray[np.bool_], apart: int, reach: int) -> list[tuple[int, int, int]]:
+    """Return stretches around what is bad, joined where there is less than ``apart`` between.
+
+    Each begins and ends ``reach`` off what is bad, or midway to the next, and is given with the
+    middle of what is bad.
+    """
+    runs: list[tuple[int, int]] = []
     for index in np.flatnonzero(bad).tolist():
-        if result and index - result[-1][1] < apart:
-            result[-1] = (result[-1][0], index + 1)
+        if runs and index - runs[-1][1] < apart:
+            runs[-1] = (runs[-1][0], index + 1)
         else:
-            result.append((index, index + 1))
-    return result
+            runs.append((index, index + 1))
+    borders = [0, *((one[1] + other[0]) // 2 for one, other in pairwise(runs)), len(bad)]
+    return [
+        (max(low, first - reach), min(high, last + reach), (first + last) // 2)
+        for (first, last), (low, high) in zip(runs, pairwise(borders), strict=True)
+    ]
 
 
 def _primitives(terms: Terms, stride_m: float) -> NDArray[np.float64]:

@@ -25,6 +25,7 @@ EVENTS = {
     "search.ended": "that search came to its end; how many places are possible",
     "motion.stopped": "motion was asked for and refused; why",
     "motion.resumed": "motion is no longer refused",
+    "stop.acknowledged": "somebody said that the robot may drive again after a stop at the robot",
     "order.accepted": "an order or an update of it was accepted",
     "order.rejected": "an order was rejected; why",
     "order.finished": "the last released node was reached and no horizon is left",

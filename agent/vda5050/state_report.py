@@ -189,7 +189,7 @@ class StateReport:
             errors=[_error(error) for error in errors],
             information=_information(situation),
             safety_state=SafetyState(
-                # The base's own stop circuit has to be released at the robot.
+                # It has to be released and acknowledged at the robot.
                 e_stop=EStop.MANUAL if situation.e_stop else EStop.NONE,
                 field_violation=situation.field_violation,
             ),
