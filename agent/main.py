@@ -13,8 +13,8 @@ from typing import Any
 import structlog
 
 from agent.avoidance.navigator import Navigator
-from agent.avoidance.rehearsal import rehearse
 from agent.avoidance.protective_field import ProtectiveField
+from agent.avoidance.rehearsal import rehearse
 from agent.clock import Clock, SystemClock
 from agent.config import Config
 from agent.driving import Driving

@@ -357,11 +357,12 @@ class RouteSearch:
         gap = 0
         for stretches in (close, far) if close != far else (close,):
             parts, done = [], 0
-            for begin, end, gap in stretches:
+            for begin, end, middle in stretches:
                 goal = problem.goal if end == count else _triple(poses[end])
                 stretch = problem._replace(start=_triple(poses[begin]), goal=goal)
                 found = self._thread(stretch, guide)
                 if found is None:
+                    gap = middle
                     break
                 parts += [pieces[done:begin], shortened(stretch, found)]
                 done = end

@@ -20,7 +20,7 @@ class Situation:
         yaw_rate_radps: Measured turn rate.
         battery_v: Battery voltage, NaN while unknown.
         battery_charge: State of charge in [0, 1], NaN while unknown.
-        e_stop: The emergency stop or a bumper has stopped the robot, and nobody has acknowledged it.
+        e_stop: Emergency stop or bumper have stopped the robot, and nobody has acknowledged it.
         field_violation: An obstacle stands in the protective field.
         driving: The robot moves or is commanded to.
         faults: Errors that are active now.
