@@ -27,6 +27,7 @@ from pydantic import (
     model_validator,
 )
 
+from agent.avoidance.fields import FieldParams
 from agent.avoidance.motion import MotionLimits
 from agent.avoidance.navigator import NavigatorParams
 from agent.avoidance.protective_field import ProtectiveFieldParams
@@ -178,6 +179,7 @@ class Config(Section):
     localization: LocalizationParams = LocalizationParams()
     follower: FollowerParams = FollowerParams()
     field: ProtectiveFieldParams = ProtectiveFieldParams()
+    fields: tuple[FieldParams, ...] = ()
     motion: MotionLimits = MotionLimits()
     avoidance: NavigatorParams = NavigatorParams()
     order: OrderSection = OrderSection()

@@ -14,12 +14,13 @@ from itertools import pairwise, takewhile
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.avoidance.fields import Fields
 from agent.avoidance.governor import StopReason, Verdict
 from agent.avoidance.navigator import Navigator
 from agent.avoidance.planner import sampled
 from agent.avoidance.protective_field import ProtectiveField
 from agent.geometry.pose import Pose2
-from agent.geometry.twist import Twist
+from agent.geometry.twist import Twist, values
 from agent.route.follower import PathFollower, Proposal
 from agent.route.path import Goal, Waypoint
 from drivers.measurement import Scan
@@ -43,13 +44,18 @@ class Driven:
 
 
 class Driving:
-    """Joins follower, protective field, planner and governor."""
+    """Joins follower, fields, planner and governor."""
 
     def __init__(
-        self, follower: PathFollower, field: ProtectiveField, navigator: Navigator
+        self,
+        follower: PathFollower,
+        field: ProtectiveField,
+        fields: Fields,
+        navigator: Navigator,
     ) -> None:
         self._follower = follower
         self._field = field
+        self._fields = fields
         self._navigator = navigator
         self._start_m = np.zeros(2)
         self._next_id: int | None = None
@@ -64,8 +70,8 @@ class Driving:
 
     @property
     def field_violated(self) -> bool:
-        """Whether an obstacle stands in the protective field."""
-        return self._field.violated
+        """Whether an obstacle stands in the protective field, or in another that stops."""
+        return self._field.violated or bool(self._fields.stopped_by)
 
     @property
     def is_blocked(self) -> bool:
@@ -115,7 +121,8 @@ class Driving:
             self.reset()
             return Driven(self._navigator.stop(now_ns, None), proposal.reached)
         self._begin_leg(map_from_base, waypoints, len(proposal.reached))
-        self._field.see(self._navigator.sight.returns(odom_from_base))
+        seen_m = self._navigator.sight.returns(odom_from_base)
+        self._field.see(seen_m)
         share = self._field.limit(
             proposal.forward_mps, proposal.yaw_rate_radps, proposal.remaining_m
         )
@@ -126,6 +133,10 @@ class Driving:
             return Driven(self._stand_before_obstacle(now_ns), proposal.reached)
         else:
             wanted = Twist(proposal.forward_mps * share, 0.0, proposal.yaw_rate_radps * share)
+        calm = self._fields.limit(seen_m, wanted, velocity)
+        if self._fields.stopped_by:
+            return Driven(self._stand_before_obstacle(now_ns), proposal.reached)
+        wanted = Twist(*(calm * value for value in values(wanted)))
         verdict = self._navigator.govern(wanted, velocity, period_s, now_ns)
         self._note_progress(verdict, now_ns)
         return Driven(verdict, proposal.reached)

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from agent.avoidance.fields import Fields
 from agent.avoidance.navigator import Navigator
 from agent.avoidance.protective_field import ProtectiveField
 from agent.avoidance.rehearsal import rehearse
@@ -135,6 +136,7 @@ def build_agent(config: Config, places: Mapping[str, Place]) -> Agent:
         driving=Driving(
             PathFollower(config.follower),
             ProtectiveField(config.field, footprint, config.motion.deceleration_mps2),
+            Fields(config.fields, footprint),
             Navigator(config.motion, footprint, mounts, config.avoidance),
         ),
         battery=Battery(empty_v=config.robot.battery_empty_v, full_v=config.robot.battery_full_v),

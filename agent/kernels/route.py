@@ -22,7 +22,7 @@ COST_STEP_M = 0.1  # largest way between two looks at the price of a metre
 HEADINGS = 32  # poses of a cell that differ by less than one of these are one to the search
 MOST_CURVES = 6  # moves of the longest connection and one more: a Reeds-Shepp word has five
 APPROACHES_M = (0.4, 0.8, 1.6)  # straight ways into the goal
-NEAR_CELLS = 2
+FINE_HEADINGS, NEAR_HALVES = 128, 4  # of poses near a narrow place; in halves of a cell
 CIRCLE = 2.0 * math.pi
 _WORDS = 8
 
@@ -1077,12 +1077,12 @@ def narrowest(poses: NDArray[np.float64], ground: Ground, body: Body) -> tuple[i
         clearance = clearance_m(poses[i, 0], poses[i, 1], ground)
         if clearance < least:
             least, where = clearance, i
-    for k in range(HEADINGS):
-        for row in range(-NEAR_CELLS, NEAR_CELLS + 1):
-            for column in range(-NEAR_CELLS, NEAR_CELLS + 1):
-                x = poses[where, 0] + column * ground.resolution_m
-                y = poses[where, 1] + row * ground.resolution_m
-                if fits(x, y, k * CIRCLE / HEADINGS, ground, body):
+    half_m = 0.5 * ground.resolution_m
+    for k in range(FINE_HEADINGS):
+        for row in range(-NEAR_HALVES, NEAR_HALVES + 1):
+            for column in range(-NEAR_HALVES, NEAR_HALVES + 1):
+                x, y = poses[where, 0] + column * half_m, poses[where, 1] + row * half_m
+                if fits(x, y, k * CIRCLE / FINE_HEADINGS, ground, body):
                     return where, True
     return where, False
 

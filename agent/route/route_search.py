@@ -354,15 +354,19 @@ class RouteSearch:
         # A clear pose in a slot between two bad places is one to aim at; if that is not to be had,
         # both are threaded at once.
         close, far = (_stretches(~clear, apart, reach) for apart in (reach // 4, 2 * reach))
-        gap = 0
+        for _, bad, _ in close:
+            where, fits = kernels.narrowest(poses[bad], problem.ground, problem.body)
+            if not fits:
+                return moves, _triple(poses[bad][where])
+        gap = close[0][1].start
         for stretches in (close, far) if close != far else (close,):
             parts, done = [], 0
-            for begin, end, middle in stretches:
+            for begin, bad, end in stretches:
                 goal = problem.goal if end == count else _triple(poses[end])
                 stretch = problem._replace(start=_triple(poses[begin]), goal=goal)
                 found = self._thread(stretch, guide)
                 if found is None:
-                    gap = middle
+                    gap = (bad.start + bad.stop) // 2
                     break
                 parts += [pieces[done:begin], shortened(stretch, found)]
                 done = end
@@ -440,11 +444,13 @@ def _triple(pose: NDArray[np.float64]) -> Triple:
     return float(pose[0]), float(pose[1]), float(pose[2])
 
 
-def _stretches(bad: NDArray[np.bool_], apart: int, reach: int) -> list[tuple[int, int, int]]:
+def _stretches(bad: NDArray[np.bool_], apart: int, reach: int) -> list[tuple[int, slice, int]]:
     """Return stretches around what is bad, joined where there is less than ``apart`` between.
 
-    Each begins and ends ``reach`` off what is bad, or midway to the next, and is given with the
-    middle of what is bad.
+    Each begins and ends ``reach`` off what is bad, or midway to the next.
+
+    Returns:
+        Of each where it begins, its bad part, and where it ends.
     """
     runs: list[tuple[int, int]] = []
     for index in np.flatnonzero(bad).tolist():
@@ -454,7 +460,7 @@ def _stretches(bad: NDArray[np.bool_], apart: int, reach: int) -> list[tuple[int
             runs.append((index, index + 1))
     borders = [0, *((one[1] + other[0]) // 2 for one, other in pairwise(runs)), len(bad)]
     return [
-        (max(low, first - reach), min(high, last + reach), (first + last) // 2)
+        (max(low, first - reach), slice(first, last + 1), min(high, last + reach))
         for (first, last), (low, high) in zip(runs, pairwise(borders), strict=True)
     ]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from agent.avoidance.fields import FieldKind, FieldParams, Fields
 from agent.avoidance.governor import StopReason
 from agent.avoidance.motion import MotionLimits
 from agent.avoidance.navigator import Navigator
@@ -43,12 +44,15 @@ class Robot:
     ticks: int = 0
     aside_m: float = 0.0
     least_m: float = math.inf
+    fields: tuple[FieldParams, ...] = ()
 
     def __post_init__(self) -> None:
         mounts = {"lidar": LidarMount(Pose2.identity())}
         field_ = ProtectiveField(ProtectiveFieldParams(), FOOTPRINT, LIMITS.deceleration_mps2)
         navigator = Navigator(LIMITS, FOOTPRINT, mounts)
-        self.driving = Driving(PathFollower(FollowerParams()), field_, navigator)
+        self.driving = Driving(
+            PathFollower(FollowerParams()), field_, Fields(self.fields, FOOTPRINT), navigator
+        )
 
     def scan(self, now_ns: int) -> Scan:
         ranges = np.full(BEARINGS.size, np.nan)
@@ -143,6 +147,20 @@ def test_a_free_line_is_followed_exactly_although_there_is_a_corridor() -> None:
     robot = Robot([(3.0, 1.5, 0.2)], [waypoint(2, 6.0, Corridor(1.0, 1.0))]).run(20.0)
     assert robot.waypoints == []
     assert robot.aside_m < 0.02
+
+
+def test_configured_fields_slow_and_stop() -> None:
+    beside = [(3.0, 0.6, 0.2)]
+    slow = FieldParams(name="slow", ahead_m=1.0, beside_m=0.4, speed_mps=0.2)
+    robot = Robot(beside, [waypoint(2, 6.0)], fields=(slow,))
+    while robot.pose.x_m < 2.5:
+        robot.run(0.1)
+    assert robot.twist.forward_mps == pytest.approx(0.2, abs=0.01)
+    stop = FieldParams(name="stop", kind=FieldKind.STOP, ahead_m=1.0, beside_m=0.4)
+    robot = Robot(beside, [waypoint(2, 6.0)], fields=(stop,)).run(8.0)
+    assert robot.verdict.reason is StopReason.OBSTACLE
+    assert robot.driving.field_violated
+    assert robot.pose.x_m < 3.0 - 0.2 - 0.35 - 0.8
 
 
 def test_nothing_left_to_reach_is_a_stop_without_a_reason() -> None:
