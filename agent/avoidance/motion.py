@@ -55,7 +55,7 @@ class MotionLimits:
     deceleration_mps2: Annotated[float, Gt(0), Le(10)] = 1.0
     yaw_acceleration_radps2: Annotated[float, Gt(0), Le(30)] = 1.5
     yaw_deceleration_radps2: Annotated[float, Gt(0), Le(30)] = 2.0
-    margin_m: Annotated[float, Gt(0), Le(1)] = 0.05
+    margin_m: Annotated[float, Gt(0), Le(1)] = 0.06
     base_latency_s: Annotated[float, Gt(0), Le(1)] = 0.06
 
 

@@ -71,7 +71,7 @@ class PlannerParams:
     knots: Annotated[int, Ge(1), Le(50)] = 7
     spread: Annotated[float, Gt(0), Le(1)] = 0.25
     temperature: Annotated[float, Gt(0)] = 0.15
-    margin_m: Annotated[float, Ge(0), Le(1)] = 0.07
+    margin_m: Annotated[float, Ge(0), Le(1)] = 0.08
     comfort_m: Annotated[float, Gt(0), Le(2)] = 0.20
     moving_margin_m: Annotated[float, Gt(0), Le(3)] = 0.8
     aversion: Annotated[float, Ge(0)] = 6.0
