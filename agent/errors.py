@@ -80,6 +80,26 @@ class LocalizationOdd(AgentError):
     )
 
 
+class RouteNotFound(AgentError):
+    """There is no way that the robot could take.
+
+    Example scenarios: the goal stands in a wall of the map, a pallet blocks the aisle, the corridor
+    of the edge is narrower than the robot.
+    """
+
+    code = "ROUTE_NOT_FOUND"
+    vda_type = "noRouteError"
+    level = Level.WARNING
+    hint = (
+        "Clear the way, or compare goal, corridor and map with the hall; the text says which of "
+        "them is in the way."
+    )
+
+    def __init__(self, obstruction: str) -> None:
+        super().__init__(obstruction)
+        self.obstruction = obstruction
+
+
 class WayBlocked(AgentError):
     """Obstacles have let the robot go nowhere for a while; it goes on once they leave.
 

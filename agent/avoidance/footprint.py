@@ -10,16 +10,6 @@ from agent.kernels.clearance import signed_distance_m
 COVER_STEP_M = 0.01
 
 
-def circumscribed_radius_m(polygon: NDArray[np.float64]) -> float:
-    """Return the radius of the circle about the base that holds a polygon."""
-    return float(np.hypot(polygon[:, 0], polygon[:, 1]).max())
-
-
-def inscribed_radius_m(polygon: NDArray[np.float64]) -> float:
-    """Return the radius of the largest circle about the base within a polygon."""
-    return max(0.0, -float(signed_distance_m(0.0, 0.0, polygon)))
-
-
 def disc_cover(polygon: NDArray[np.float64], slack_m: float) -> NDArray[np.float64]:
     """Return discs inside a polygon whose union comes within a slack of its whole outline.
 

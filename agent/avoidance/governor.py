@@ -12,10 +12,10 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.avoidance.footprint import circumscribed_radius_m
 from agent.avoidance.motion import MotionLimits
 from agent.geometry.twist import Twist
 from agent.kernels.stopping import least_slack_m, stopping_poses
+from agent.route.hull import circumscribed_m
 from drivers.measurement import VelocityCommand
 
 SWEEP_STEP_M = 0.02  # finer than the beam spacing of a planar lidar at braking distance
@@ -73,10 +73,20 @@ class Verdict:
 class Governor:
     """Passes only what can still be stopped. Holds the last command, for the slew limits."""
 
-    def __init__(self, limits: MotionLimits, footprint: NDArray[np.float64]) -> None:
+    def __init__(
+        self, limits: MotionLimits, footprint: NDArray[np.float64], *, steers: bool = False
+    ) -> None:
+        """Begin at rest.
+
+        Args:
+            limits: What the base can do.
+            footprint: Shape ``(corners, 2)``, in the base frame.
+            steers: Whether the base is car-like, so that it turns only as it drives.
+        """
         self._limits = limits
+        self._steers = steers
         self._footprint = footprint
-        self._radius_m = circumscribed_radius_m(footprint)
+        self._radius_m = circumscribed_m(footprint)
         speeds = (limits.speed_mps, limits.speed_mps, limits.yaw_rate_radps)
         self._fastest = np.array(speeds)
         self._acceleration = np.array(
@@ -198,7 +208,11 @@ class Governor:
         change = wanted - self._command
         slowing = (np.abs(wanted) < np.abs(self._command)) | (wanted * self._command < 0.0)
         most = period_s * np.where(slowing, self._deceleration, self._acceleration)
-        return self._command + np.clip(change, -most, most)
+        slewed: NDArray[np.float64] = self._command + np.clip(change, -most, most)
+        if self._steers:
+            # The wheels stand as the proposal wants them, however fast the robot is by then.
+            slewed[2] = slewed[0] * wanted[2] / wanted[0] if wanted[0] != 0.0 else 0.0
+        return slewed
 
     def _near(
         self, present: NDArray[np.float64], proposal: NDArray[np.float64], hold_s: float

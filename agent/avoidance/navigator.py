@@ -7,13 +7,12 @@ the goal and never the obstacles.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.avoidance.footprint import circumscribed_radius_m
 from agent.avoidance.governor import Governor, StopReason, Verdict
 from agent.avoidance.local_grid import LocalGrid, LocalGridParams
 from agent.avoidance.motion import MotionLimits, MotionModel
@@ -24,6 +23,7 @@ from agent.geometry.angle import wrap
 from agent.geometry.points import moved
 from agent.geometry.pose import Pose2
 from agent.geometry.twist import Twist, moved_by, values
+from agent.route.hull import circumscribed_m
 from agent.route.path import Goal
 from drivers.measurement import Scan, VelocityCommand
 
@@ -32,6 +32,7 @@ POSE_GAIN = 0.15  # of a new pose against the one that odometry has carried on
 JUMP_M, JUMP_RAD = 0.5, 0.35  # from here on a pose is another one, and not a trembling one
 LOST_STEP_S = 0.5  # a longer gap between steps begins anew
 FIRST_PERIOD_S = 0.05
+TURN_RESERVE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +69,14 @@ class Navigator:
     ) -> None:
         params, model = params or NavigatorParams(), model or MotionModel()
         self._limits = limits
-        reach_m = circumscribed_radius_m(footprint) + params.planner.comfort_m
+        reach_m = circumscribed_m(footprint) + params.planner.comfort_m
         self._grid = LocalGrid(params.grid, reach_m + params.grid.resolution_m)
         self.sight = Sight(lidars, self._grid, footprint, params.tracks)
         self._planner = Planner(params.planner, limits, model, footprint, self._grid.cells)
         self._replan_ns = round(params.planner.step_s * 1e9)
-        self._governor = Governor(limits, footprint)
+        self._governor = Governor(limits, footprint, steers=model.is_car)
         self._lidar = next(iter(lidars))
+        self._turns_on_the_spot = not model.is_car
         self._odom_from_base = Pose2.identity()
         self._map_from_odom: Pose2 | None = None
         self._now_ns: int | None = None
@@ -88,7 +90,7 @@ class Navigator:
         scan: Scan | Mapping[str, Scan] | None,
         pose: Pose2,
         velocity: Twist,
-        path: NDArray[np.float64],
+        path: NDArray[np.float64] | None,
         goal: Goal,
         now_ns: int,
     ) -> VelocityCommand:
@@ -99,8 +101,8 @@ class Navigator:
                 given before where there is no new one.
             pose: ``map_from_base``.
             velocity: Of the base, measured.
-            path: Shape ``(points, 2)``, in the map frame, way to the goal; without points the way
-                is searched for.
+            path: Shape ``(points, 2)``, in the map frame, way to the goal; without one the way is
+                searched for.
             goal: Where to come to rest.
             now_ns: Monotonic time.
         """
@@ -118,9 +120,10 @@ class Navigator:
         seen_ns = self.sight.oldest_ns
         if seen_ns is None or now_ns - seen_ns > STALE_S * 1e9:
             return self.stop(now_ns, StopReason.NO_SCAN).command
-        if is_there(pose, goal):
+        if is_there(pose, goal if self._turns_on_the_spot else replace(goal, yaw_rad=None)):
             return self.stop(now_ns, None).command
-        wanted = self.plan(path, goal, velocity, now_ns)
+        way = np.empty((0, 2)) if path is None else np.asarray(path, np.float64).reshape(-1, 2)
+        wanted = self.plan(way, goal, velocity, now_ns)
         return self.govern(wanted, velocity, period_s, now_ns).command
 
     def see(self, lidar: str, scan: Scan, odom_from_base: Pose2, velocity: Twist) -> None:
@@ -153,6 +156,9 @@ class Navigator:
     ) -> Twist:
         """Return the twist that leads on, from where the robot will be when the command acts.
 
+        At the goal it turns on the spot to the heading that is asked for; a car-like base arrives
+        with the heading that it has.
+
         Args:
             path: As for :meth:`step`.
             goal: Where to come to rest.
@@ -162,6 +168,8 @@ class Navigator:
             fence: Shape ``(discs, 3)``: x, y and radius, in the map frame, outside of which the
                 base must not go; everywhere without it.
         """
+        if self._turns_on_the_spot and self._is_at(goal):
+            return self._turn_to(goal)
         plan, planned_ns = self.last_plan, self._planned_ns
         if plan is not None and planned_ns is not None:
             age_ns = now_ns - planned_ns
@@ -212,12 +220,33 @@ class Navigator:
         self._odom_from_base = self._odom_from_base @ moved_by(_mean(before, velocity), period_s)
         return period_s
 
+    def _is_at(self, goal: Goal) -> bool:
+        here = self._map_from_base
+        return math.hypot(goal.x_m - here.x_m, goal.y_m - here.y_m) <= goal.tolerance_m
+
+    def _turn_to(self, goal: Goal) -> Twist:
+        """Turn no faster than that the base comes to rest at the heading, with some reserve."""
+        self._planner.reset()
+        self.last_plan = self._planned_ns = None
+        if goal.yaw_rad is None:
+            return Twist()
+        error = wrap(goal.yaw_rad - self._map_from_base.yaw_rad)
+        ahead = abs(error) - 0.5 * goal.tolerance_rad
+        rate = TURN_RESERVE * math.sqrt(
+            2.0 * self._limits.yaw_deceleration_radps2 * max(0.0, ahead)
+        )
+        return Twist(0.0, 0.0, math.copysign(min(rate, self._limits.yaw_rate_radps), error))
+
+    @property
+    def _map_from_base(self) -> Pose2:
+        return (self._map_from_odom or Pose2.identity()) @ self._odom_from_base
+
     def _way_left(self, path: NDArray[np.float64], goal: Goal) -> NDArray[np.float64]:
         """Return the path from where the robot is abreast of it, and the goal, in the map frame."""
         end = np.array([[goal.x_m, goal.y_m]])
         if not len(path):
             return end
-        here = (self._map_from_odom or Pose2.identity()) @ self._odom_from_base
+        here = self._map_from_base
         nearest = int(np.hypot(path[:, 0] - here.x_m, path[:, 1] - here.y_m).argmin())
         return np.concatenate((path[nearest:], end))
 

@@ -18,7 +18,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 
-from agent.avoidance.footprint import disc_cover, inscribed_radius_m
+from agent.avoidance.footprint import disc_cover
 from agent.avoidance.local_grid import LocalGrid
 from agent.avoidance.motion import MotionLimits, MotionModel, control_bounds
 from agent.geometry.pose import Pose2
@@ -26,10 +26,12 @@ from agent.geometry.twist import Twist
 from agent.kernels.cost_to_go import descend, fence_in, propagate, travel_cost
 from agent.kernels.local_grid import splat_distance
 from agent.kernels.rollout import WEIGHTS, blend, pursue, roll_out
+from agent.route.hull import inscribed_m
 
 SEED = 20_260_101  # of the samples, which are drawn once
 PURSUIT_SHARES = (1.0, 0.7, 0.4)  # of the speed limit
 BUCKETS = 2048
+ARRIVAL_M = 0.8
 BEYOND = 6.0  # m of open way; a plan does not lead farther from the goal than that
 COVER_SLACK_M = 0.02
 BACK_SPEED, BACK_TURN = 0.6, 0.5  # shares of the limits
@@ -121,7 +123,7 @@ class Planner:
         self._car = model.is_car
         self._bounds = control_bounds(limits, model).astype(np.float32)
         self._discs = disc_cover(footprint, COVER_SLACK_M).astype(np.float32)
-        self._open_m = inscribed_radius_m(footprint) + p.margin_m
+        self._open_m = inscribed_m(footprint) + p.margin_m
         self.wide_m = float(self._discs[0, 2]) + p.comfort_m
         self._noise = _noise(p.samples, p.steps, p.knots)
         self._spread = np.float32(p.spread) * (self._bounds[:, 1] - self._bounds[:, 0])
@@ -150,6 +152,7 @@ class Planner:
             p.moving,
         )
         self._last = np.zeros((p.steps, 3), np.float32)
+        self._target_m: NDArray[np.float64] | None = None
 
     def reset(self) -> None:
         """Forget the last plan."""
@@ -190,8 +193,9 @@ class Planner:
         inside = ((at >= 0) & (at < cells)).all(axis=1)
         # The way is followed as far as it stays in the window.
         end = len(way_m) - 1 if inside.all() else max(0, int(np.argmin(inside)) - 1)
+        self._target_m = way_m[end] if inside[end] else None
         if inside[end]:
-            self._to_go[at[end, 1], at[end, 0]] = 0.0
+            self._begin_at(way_m[end], at[end], grid)
         else:
             self._enter_from(way_m[end], grid)
         here = (
@@ -199,6 +203,19 @@ class Planner:
             int((odom_from_base.x_m - grid.origin_m[0]) / coarse_m),
         )
         propagate(self._cost, coarse_m, here, BEYOND, self._to_go, self._queue, self._buckets)
+
+    def _begin_at(
+        self, target_m: NDArray[np.float64], cell: NDArray[np.int64], grid: LocalGrid
+    ) -> None:
+        """Begin with the exact distances around a target, which is in no cell's middle."""
+        coarse_m, cells = 2.0 * grid.resolution_m, self._to_go.shape[0]
+        columns, rows = (
+            np.arange(max(0, cell[axis] - 2), min(cells, cell[axis] + 3)) for axis in (0, 1)
+        )
+        dx = grid.origin_m[0] + coarse_m * (columns + 0.5) - target_m[0]
+        dy = grid.origin_m[1] + coarse_m * (rows + 0.5) - target_m[1]
+        around = np.ix_(rows, columns)
+        self._to_go[around] = np.hypot(dx[None, :], dy[:, None]) * self._cost[around]
 
     def _enter_from(self, target_m: NDArray[np.float64], grid: LocalGrid) -> None:
         """Begin at all cells of the border, by the straight way from there to a target outside."""
@@ -230,6 +247,8 @@ class Planner:
             shift_s: How much later that is than for the last plan.
         """
         scene = self._scene(grid, odom_from_base, twist, speed_mps, moving)
+        if (arrival := self._arrival(scene)) is not None:
+            return arrival
         best, best_cost = self._last, math.inf
         for candidate in self._candidates(scene, shift_s):
             cost = self._cost_of(candidate, scene)
@@ -305,6 +324,38 @@ class Planner:
         self._roll_out(scene, controls, still, no_spread, self._one, self._one_cost)
         return float(self._one_cost[0])
 
+    def _arrival(self, scene: "_Scene") -> Plan | None:
+        """Return the straight way to a target that is near, if nothing stands or comes in it.
+
+        The last centimetres are worth too little for samples to be drawn to them.
+        """
+        target_m = self._target_m
+        if target_m is None or math.dist(target_m, scene.state[:2]) > ARRIVAL_M:
+            return None
+        controls = self._pursuit(target_m[None, :], scene, 1.0)
+        cost = self._cost_of(controls, scene)
+        if cost >= self._params.contact:
+            return None
+        self._last = controls
+        return Plan(self._first_twist(), controls, cost, self._to_go_at(scene))
+
+    def _pursuit(
+        self, way_m: NDArray[np.float64], scene: "_Scene", share: float
+    ) -> NDArray[np.float32]:
+        p, controls = self._params, np.empty_like(self._last)
+        speed_mps = share * float(scene.bounds[0, 1])
+        pursue(
+            way_m,
+            scene.state,
+            speed_mps,
+            p.lookahead_m,
+            self._car,
+            scene.bounds,
+            p.step_s,
+            controls,
+        )
+        return controls
+
     def _candidates(self, scene: "_Scene", shift_s: float) -> Iterator[NDArray[np.float32]]:
         """Yield plain plans: the last one, pursuit at several speeds, standing, backing off."""
         p, bounds = self._params, scene.bounds
@@ -314,21 +365,11 @@ class Planner:
         origin_m = scene.grid.origin_m
         x_m, y_m = float(scene.state[0]), float(scene.state[1])
         count = descend(self._to_go, origin_m, coarse_m, x_m, y_m, self._way)
+        if count and self._target_m is not None:
+            self._way[count - 1] = self._target_m
         if count:
             for share in PURSUIT_SHARES:
-                controls = np.empty_like(self._last)
-                way_m, speed_mps = self._way[:count], share * bounds[0, 1]
-                pursue(
-                    way_m,
-                    scene.state,
-                    speed_mps,
-                    p.lookahead_m,
-                    self._car,
-                    bounds,
-                    p.step_s,
-                    controls,
-                )
-                yield controls
+                yield self._pursuit(self._way[:count], scene, share)
         yield np.zeros_like(self._last)
         if bounds[0, 0] < 0.0:
             for turn in (0.0, BACK_TURN, -BACK_TURN):

@@ -38,10 +38,11 @@ def limited(
         step_s: Duration of the step.
     """
     wanted = min(bounds[axis, MOST], max(bounds[axis, LEAST], wanted))
-    # Away from zero is growth; through zero counts as decline.
-    up = step_s * bounds[axis, GROWTH if present >= 0.0 else DECLINE]
-    down = step_s * bounds[axis, DECLINE if present > 0.0 else GROWTH]
-    return float(min(present + up, max(present - down, wanted)))
+    growth, decline = step_s * bounds[axis, GROWTH], step_s * bounds[axis, DECLINE]
+    # Away from zero is growth, and so is what lies beyond it.
+    high = present + growth if present >= 0.0 else min(present + decline, growth)
+    low = present - growth if present <= 0.0 else max(present - decline, -growth)
+    return float(min(high, max(low, wanted)))
 
 
 @njit(cache=True, nogil=True)
@@ -143,10 +144,10 @@ def drive_step(
             wanted = min(most, max(least, mean + sigma * noise[step, axis, i]))
             controls[step, axis, i] = wanted
             present = speeds[i]
-            # Away from zero is growth; through zero counts as decline.
-            up = growth if present >= 0 else decline
-            down = decline if present > 0 else growth
-            speed = min(present + up, max(present - down, wanted))
+            # Away from zero is growth, and so is what lies beyond it.
+            high = present + growth if present >= 0 else min(present + decline, growth)
+            low = present - growth if present <= 0 else max(present - decline, -growth)
+            speed = min(high, max(low, wanted))
             effort[i] += (speed - present) * (speed - present)
             speeds[i] = speed
     for i in range(states.shape[1]):

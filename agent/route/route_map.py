@@ -18,8 +18,8 @@ COARSE_CELL_M = 0.1  # wanted edge of the squares of cells that the cost to go i
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Corridor:
-    """A band that must not be left (VDA 5050 2.1, section 6.6.5).
+class Band:
+    """The floor of a corridor, which must not be left (VDA 5050 2.1, section 6.6.5).
 
     Attributes:
         line_m: Shape ``(n, 2)``, two points or more along it from start to end, in the map frame.
@@ -115,7 +115,7 @@ class RouteMap:
         distance *= cell
         return self._of(filled, distance, self.resolution_m, self.grid_from_map)
 
-    def within(self, corridor: Corridor, reach_m: float) -> "RouteMap":
+    def within(self, corridor: Band, reach_m: float) -> "RouteMap":
         """Return the map as it is to a robot that must not leave a corridor.
 
         Args:

@@ -24,7 +24,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 
-from agent.errors import AgentError, ConfigError
+from agent.errors import ConfigError, RouteNotFound
 from agent.geometry.angle import wrap
 from agent.geometry.points import moved
 from agent.geometry.pose import Pose2
@@ -43,8 +43,7 @@ from agent.route.legs import (
     shortened,
 )
 from agent.route.path import Goal
-from agent.route.route_map import Corridor, RouteMap
-from drivers.errors import Level
+from agent.route.route_map import Band, RouteMap
 
 STRIDE_M = 0.2  # of the moves of hybrid A*; farther than the diagonal of a state
 STATE_M = 0.1
@@ -68,26 +67,6 @@ class Obstruction(StrEnum):
     CORRIDOR_TOO_NARROW = "there is a way, but none inside the corridor"
     NO_WAY = "there is no way that the robot fits through"
     GAVE_UP = "the search took too long"
-
-
-class RouteNotFound(AgentError):
-    """There is no way that the robot could take.
-
-    Example scenarios: the goal stands in a wall of the map, a pallet blocks the aisle, the corridor
-    of the edge is narrower than the robot.
-    """
-
-    code = "ROUTE_NOT_FOUND"
-    vda_type = "noRouteError"
-    level = Level.WARNING
-    hint = (
-        "Clear the way, or compare goal, corridor and map with the hall; the text says which of "
-        "them is in the way."
-    )
-
-    def __init__(self, obstruction: Obstruction) -> None:
-        super().__init__(obstruction.value)
-        self.obstruction = obstruction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +186,7 @@ class RouteSearch:
         start: Pose2,
         goal: Goal,
         blocked_m: NDArray[np.float64] = NO_POINTS,
-        corridor: Corridor | None = None,
+        corridor: Band | None = None,
     ) -> Route:
         """Find a route.
 

@@ -5,18 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.errors import ConfigError
+from agent.errors import ConfigError, RouteNotFound
 from agent.geometry.polygon import rectangle
 from agent.geometry.pose import Pose2
 from agent.mapping.map_file import load_map
 from agent.mapping.occupancy_grid import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
 from agent.route.path import Goal
-from agent.route.route_map import Corridor, RouteMap
+from agent.route.route_map import Band, RouteMap
 from agent.route.route_search import (
     Mobility,
     Obstruction,
     Route,
-    RouteNotFound,
     RouteSearch,
     RouteSearchParams,
 )
@@ -290,7 +289,7 @@ def failure(
     filled: np.ndarray,
     start: Pose2,
     goal: Goal,
-    corridor: Corridor | None = None,
+    corridor: Band | None = None,
     blocked_m: np.ndarray = np.empty((0, 2)),  # noqa: B008
 ) -> Obstruction:
     with pytest.raises(RouteNotFound) as caught:
@@ -335,7 +334,7 @@ LINE = np.array([[1.0, 1.5], [4.0, 1.5], [4.0, 4.5], [7.0, 4.5]])
 
 @pytest.mark.parametrize("contour", [False, True])
 def test_a_corridor_is_not_left(contour) -> None:
-    corridor = Corridor(LINE, 0.6, 0.8, contour)
+    corridor = Band(LINE, 0.6, 0.8, contour)
     route_map = RouteMap.prepare(grid_of(hall()))
     start, goal = Pose2(1.2, 1.5, 0.0), Goal(6.5, 4.5, 0.0)
     if contour:
@@ -352,12 +351,10 @@ def test_a_corridor_is_not_left(contour) -> None:
 
 def test_a_corridor_may_be_missed_or_too_narrow() -> None:
     start, goal = Pose2(1.2, 1.5, 0.0), Goal(6.5, 4.5)
-    aside = Corridor(LINE + np.array([0.0, 0.7]), 0.3, 0.3)
+    aside = Band(LINE + np.array([0.0, 0.7]), 0.3, 0.3)
     assert failure(hall(), start, goal, aside) is Obstruction.OUTSIDE_CORRIDOR
     blocked = put(hall(), 3.5, 2.5, 4.5, 3.5)
-    assert failure(blocked, start, goal, Corridor(LINE, 0.4, 0.4)) is (
-        Obstruction.CORRIDOR_TOO_NARROW
-    )
+    assert failure(blocked, start, goal, Band(LINE, 0.4, 0.4)) is (Obstruction.CORRIDOR_TOO_NARROW)
 
 
 def test_unknown_cells_are_no_way() -> None:

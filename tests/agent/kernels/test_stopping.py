@@ -1,0 +1,101 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.geometry.polygon import rectangle
+from agent.geometry.pose import Pose2
+from agent.kernels.clearance import signed_distance_m
+from agent.kernels.stopping import least_slack_m, smooth_ranges, stopping_poses
+
+ACCELERATION, DECELERATION = np.array([0.8, 0.8, 1.5]), np.array([1.0, 1.0, 2.0])
+FOOTPRINT = rectangle(0.8, 0.6)
+RADIUS_M, STEP_M = 0.5, 0.02
+NOTHING = np.empty((0, 5))
+twists = st.tuples(st.floats(-1.5, 1.5), st.floats(-0.5, 0.5), st.floats(-1.5, 1.5))
+
+
+def path(present, pending, command, react_s, hold_s, together) -> np.ndarray:
+    poses = np.empty((2000, 4))
+    count = stopping_poses(
+        np.array(present), np.array(pending), np.array(command), react_s, hold_s, ACCELERATION,
+        DECELERATION, together, RADIUS_M, STEP_M, poses,
+    )  # fmt: skip
+    assert count < len(poses)
+    return poses[:count]
+
+
+@given(st.floats(0.1, 1.5), st.floats(0.0, 0.3), st.floats(0.01, 0.2), st.booleans())
+def test_on_a_straight_the_way_is_that_of_the_textbook(speed, react_s, hold_s, together) -> None:
+    straight = (speed, 0.0, 0.0)
+    way = path(straight, straight, straight, react_s, hold_s, together)
+    expected = speed * (react_s + hold_s) + speed * speed / (2.0 * DECELERATION[0])
+    assert way[-1, 0] == pytest.approx(expected, abs=0.03)
+    assert way[:, 1:3] == pytest.approx(0.0)
+    assert (np.diff(way[:, 3]) > 0.0).all()
+
+
+@settings(deadline=None)
+@given(twists, twists, twists, st.booleans())
+def test_no_point_of_the_footprint_moves_farther_than_a_step(
+    present, pending, command, together
+) -> None:
+    way = np.vstack(([0.0, 0.0, 0.0, 0.0], path(present, pending, command, 0.05, 0.1, together)))
+    moved = np.hypot(np.diff(way[:, 0]), np.diff(way[:, 1]))
+    swept = moved + RADIUS_M * np.abs(np.diff(way[:, 2]))
+    # One step more than planned while speeds still grow, and steps have a least duration.
+    assert swept.max(initial=0.0) < STEP_M + 0.012
+
+
+def test_braking_together_keeps_the_arc() -> None:
+    turn = (1.0, 0.0, 0.8)
+    way = path(turn, turn, turn, 0.05, 0.05, True)
+    centre = np.array([0.0, 1.0 / 0.8])
+    assert np.hypot(way[:, 0] - centre[0], way[:, 1] - centre[1]) == pytest.approx(1.25, abs=0.01)
+
+
+@settings(deadline=None)
+@given(
+    twists,
+    st.lists(st.tuples(st.floats(-2.0, 2.0), st.floats(-2.0, 2.0)), max_size=8),
+    st.floats(0.01, 0.2),
+)
+def test_slack_is_the_least_clearance_on_the_way_beyond_the_margin(twist, points, margin) -> None:
+    way = path(twist, twist, twist, 0.05, 0.05, False)
+    table = np.array(points, np.float64).reshape(-1, 2)
+    found = least_slack_m(way, FOOTPRINT, RADIUS_M, margin, table, NOTHING, 0.0)
+    least = margin
+    for x, y in points:
+        allowed = min(margin, signed_distance_m(x, y, FOOTPRINT) - 1e-3)
+        for pose in way:
+            at = Pose2(*pose[:3].tolist()).inverse().transform(x, y)
+            least = min(least, signed_distance_m(*at, FOOTPRINT) - allowed)
+    assert (found < 0.0) == (least < 0.0)
+    if least >= 0.0:
+        assert found == pytest.approx(least, abs=1e-9)
+
+
+def test_what_moves_is_met_at_its_time() -> None:
+    still = np.array([[0.0, 0.0, 0.0, 0.5], [0.0, 0.0, 0.0, 1.0]])
+    coming = np.array([[2.0, 0.0, -1.0, 0.0, 0.3]])
+    assert least_slack_m(still, FOOTPRINT, RADIUS_M, 0.1, NOTHING[:, :2], coming, 0.0) == 0.1
+    slack = least_slack_m(still, FOOTPRINT, RADIUS_M, 0.1, NOTHING[:, :2], coming, 0.5)
+    assert slack == pytest.approx(2.0 - 1.5 - 0.4 - 0.3 - 0.1)
+
+
+def test_noise_is_smoothed_along_a_wall_and_edges_stay() -> None:
+    rng = np.random.default_rng(1)
+    angles = np.linspace(-1.0, 1.0, 400).astype(np.float32)
+    wall = 1.0 / np.cos(angles)
+    wall[200:] += 1.0
+    noisy = (wall + 0.03 * rng.standard_normal(400)).astype(np.float32)
+    noisy[50] = math.nan
+    smooth = np.empty_like(noisy)
+    smooth_ranges(angles, noisy, 0.06, 0.03, smooth)
+    assert math.isnan(smooth[50])
+    good = np.isfinite(smooth)
+    assert np.std((smooth - wall)[good]) < 0.5 * np.std((noisy - wall)[good])
+    assert smooth[199] < 1.3
+    assert smooth[200] > 1.7
