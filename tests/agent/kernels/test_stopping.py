@@ -62,7 +62,7 @@ def test_braking_together_keeps_the_arc() -> None:
     st.lists(st.tuples(st.floats(-2.0, 2.0), st.floats(-2.0, 2.0)), max_size=8),
     st.floats(0.01, 0.2),
 )
-def test_slack_is_the_least_clearance_on_the_way_beyond_the_margin(twist, points, margin) -> None:
+def test_there_is_slack_as_long_as_the_way_keeps_the_margin(twist, points, margin) -> None:
     way = path(twist, twist, twist, 0.05, 0.05, False)
     table = np.array(points, np.float64).reshape(-1, 2)
     found = least_slack_m(way, FOOTPRINT, RADIUS_M, margin, table, NOTHING, 0.0)
@@ -72,9 +72,9 @@ def test_slack_is_the_least_clearance_on_the_way_beyond_the_margin(twist, points
         for pose in way:
             at = Pose2(*pose[:3].tolist()).inverse().transform(x, y)
             least = min(least, signed_distance_m(*at, FOOTPRINT) - allowed)
-    assert (found < 0.0) == (least < 0.0)
-    if least >= 0.0:
-        assert found == pytest.approx(least, abs=1e-9)
+    # What stays beyond the margin need not be told apart.
+    assert (found < 0.0) == (least < 0.0) or abs(least) < 1e-9
+    assert least - 1e-9 <= found <= margin
 
 
 def test_what_moves_is_met_at_its_time() -> None:
