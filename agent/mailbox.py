@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from agent.errors import BrokerUnavailable
@@ -100,7 +100,7 @@ class Mailbox:
                     self._dropped += len(self._odometry) == MOST_ODOMETRY
                     self._odometry.append(event)
                 case BaseStatus():
-                    self._base_status = event
+                    self._base_status = _with_presses(event, self._base_status)
                 case DeviceState():
                     self._devices.append(event)
 
@@ -152,3 +152,12 @@ class Mailbox:
                 taken.clear()
             self._dropped = 0
         return inbox
+
+
+def _with_presses(status: BaseStatus, unread: BaseStatus | None) -> BaseStatus:
+    """Return a status with what was pressed in one that nobody has read."""
+    if unread is None:
+        return status
+    return replace(
+        status, e_stop=status.e_stop or unread.e_stop, bumper=status.bumper or unread.bumper
+    )

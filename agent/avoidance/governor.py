@@ -21,10 +21,12 @@ from drivers.measurement import VelocityCommand
 SWEEP_STEP_M = 0.02  # finer than the beam spacing of a planar lidar at braking distance
 CREEP = 0.02  # m/s or rad/s; below it the robot would only creep up to what it must not touch
 LEAST_HOLD_S = 0.02
-LONGEST_REACTION_S = 0.3
+LONGEST_HOLD_S = 0.25
 HALVINGS = 5
 ESCAPE_S = 0.8  # for which a motion must lead away from what braking does not help against
-MOST_POSES = 400
+SPARE_POSES = 400
+ABSURD = 1e6  # m/s or rad/s
+LONG_AGO_NS = -(1 << 62)
 NOTHING_MOVES = np.empty((0, 5))
 COMMAND_LIFETIME_NS = 100_000_000  # two missed 20 ms ticks and the jitter of a busy computer
 
@@ -96,10 +98,15 @@ class Governor:
             (limits.deceleration_mps2, limits.deceleration_mps2, limits.yaw_deceleration_radps2)
         )
         self._command = np.zeros(3)
+        self._sent: list[tuple[int, NDArray[np.float64]]] = [(LONG_AGO_NS, self._command)]
         self._seen_ns: int | None = None
         self._points_m = np.empty((0, 2))
         self._moving = np.empty((0, 5))
-        self._poses = np.empty((MOST_POSES, 4))
+        longest_s = limits.base_latency_s + ESCAPE_S
+        longest_s += 0.5 * float((self._fastest / self._deceleration).max())
+        ways_m = (limits.speed_mps + self._radius_m * limits.yaw_rate_radps) * longest_s
+        # Steps of the sweep to rest, and as many again where they are short.
+        self._poses = np.empty((SPARE_POSES + 2 * math.ceil(ways_m / SWEEP_STEP_M), 4))
 
     @property
     def command(self) -> Twist:
@@ -109,9 +116,7 @@ class Governor:
     @property
     def reach_m(self) -> float:
         """Beyond it nothing can matter, however fast the robot may be."""
-        limits = self._limits
-        braking_m = limits.speed_mps**2 / (2.0 * limits.deceleration_mps2)
-        return self._radius_m + limits.margin_m + braking_m + limits.speed_mps * LONGEST_REACTION_S
+        return self._way_m(self._fastest, self._limits.base_latency_s + LONGEST_HOLD_S)
 
     def see(
         self,
@@ -134,7 +139,7 @@ class Governor:
 
     def stop(self, now_ns: int, reason: StopReason | None, culprit: str = "") -> Verdict:
         """Command standstill, which is always admissible."""
-        self._command = np.zeros(3)
+        self._send(np.zeros(3), now_ns)
         command = VelocityCommand(0.0, 0.0, now_ns + COMMAND_LIFETIME_NS)
         return Verdict(command, reason, False, culprit)
 
@@ -151,13 +156,16 @@ class Governor:
         proposal = _array(wanted)
         if not (np.isfinite(proposal).all() and np.isfinite(_array(present)).all()):
             return self.stop(now_ns, StopReason.BAD_COMMAND)
+        if not period_s > 0.0:
+            return self.stop(now_ns, StopReason.LATE_LOOP)
         if self._seen_ns is None:
             return self.stop(now_ns, StopReason.NO_SCAN)
+        proposal = np.clip(proposal, -ABSURD, ABSURD)
         proposal /= max(1.0, float((np.abs(proposal) / self._fastest).max()))
         passed, share = self._admissible(proposal, _array(present), period_s, now_ns)
         if passed is None or (share < 1.0 and not _moves(passed) and _moves(proposal)):
             return self.stop(now_ns, StopReason.OBSTACLE)
-        self._command = passed
+        self._send(passed, now_ns)
         forward, lateral, turn = (float(value) for value in passed)
         command = VelocityCommand(forward, turn, now_ns + COMMAND_LIFETIME_NS, lateral)
         return Verdict(command, None, share < 1.0)
@@ -174,21 +182,24 @@ class Governor:
         Halving keeps it monotone: a point more can only turn a pass into a refusal, and after a
         refusal only smaller shares are tried.
         """
-        times_s = (self._limits.base_latency_s, max(period_s, LEAST_HOLD_S))
-        near_m = self._near(present, proposal, sum(times_s))
+        pending, hold_s = self._pending(now_ns), max(period_s, LEAST_HOLD_S)
+        near_m = self._near(present, pending, proposal, hold_s)
         age_s = (now_ns - (self._seen_ns or now_ns)) * 1e-9
-        escapes_s = (times_s[0], ESCAPE_S)
         # What runs into a robot that brakes must not keep it from getting away, if it can.
         brakes_in_vain = len(self._moving) > 0 and not self._is_clear(
-            np.zeros(3), present, times_s, near_m[:0], self._moving, age_s
+            np.zeros(3), present, pending, hold_s, near_m[:0], self._moving, age_s
         )
 
         def passes(command: NDArray[np.float64]) -> bool:
             if not brakes_in_vain:
-                return self._is_clear(command, present, times_s, near_m, self._moving, age_s)
+                return self._is_clear(
+                    command, present, pending, hold_s, near_m, self._moving, age_s
+                )
             return self._is_clear(
-                command, present, times_s, near_m, NOTHING_MOVES, age_s
-            ) and self._is_clear(command, present, escapes_s, near_m[:0], self._moving, age_s)
+                command, present, pending, hold_s, near_m, NOTHING_MOVES, age_s
+            ) and self._is_clear(
+                command, present, pending, ESCAPE_S, near_m[:0], self._moving, age_s
+            )
 
         full = self._slewed(proposal, period_s)
         if passes(full):
@@ -203,6 +214,25 @@ class Governor:
         slowest = self._slewed(low * proposal, period_s)
         return (slowest, low) if low > 0.0 or passes(slowest) else (None, 0.0)
 
+    def _send(self, command: NDArray[np.float64], now_ns: int) -> None:
+        self._command = command
+        self._sent.append((now_ns, command))
+
+    def _pending(self, now_ns: int) -> NDArray[np.float64]:
+        """Return what the base has been told and not done yet, and until when each will hold.
+
+        A command acts a latency after it was sent, until the next one does.
+        """
+        latency_ns = round(self._limits.base_latency_s * 1e9)
+        while len(self._sent) > 1 and self._sent[1][0] + latency_ns <= now_ns:
+            del self._sent[0]
+        ends_ns = [*(sent_ns for sent_ns, _ in self._sent[1:]), now_ns]
+        rows = [
+            (*command, (end_ns + latency_ns - now_ns) * 1e-9)
+            for (_, command), end_ns in zip(self._sent, ends_ns, strict=True)
+        ]
+        return np.array(rows, np.float64).reshape(-1, 4)
+
     def _slewed(self, wanted: NDArray[np.float64], period_s: float) -> NDArray[np.float64]:
         """Return the last command moved towards another as far as the base can follow."""
         change = wanted - self._command
@@ -215,23 +245,33 @@ class Governor:
         return slewed
 
     def _near(
-        self, present: NDArray[np.float64], proposal: NDArray[np.float64], hold_s: float
+        self,
+        present: NDArray[np.float64],
+        pending: NDArray[np.float64],
+        proposal: NDArray[np.float64],
+        hold_s: float,
     ) -> NDArray[np.float64]:
-        speed = max(
-            math.hypot(present[0], present[1]),
-            math.hypot(proposal[0], proposal[1]),
-            math.hypot(self._command[0], self._command[1]),
-        )
-        braking_m = speed * hold_s + speed * speed / (2.0 * self._limits.deceleration_mps2)
-        reach_m = self._radius_m + self._limits.margin_m + braking_m + SWEEP_STEP_M
+        twists = np.abs(np.vstack((present, proposal, self._command, pending[:, :3])))
+        reach_m = self._way_m(twists.max(axis=0), self._limits.base_latency_s + hold_s)
         away = np.hypot(self._points_m[:, 0], self._points_m[:, 1])
         return self._points_m[away < reach_m]
+
+    def _way_m(self, twist: NDArray[np.float64], react_s: float) -> float:
+        """Return how far from the base something must be that it is out of reach until rest.
+
+        On the arc the base brakes only as hard as the axis that takes longest.
+        """
+        speed_mps = math.hypot(twist[0], twist[1])
+        brake_s = float((twist / self._deceleration).max())
+        around_m = self._radius_m + self._limits.margin_m + SWEEP_STEP_M
+        return around_m + speed_mps * (react_s + 0.5 * brake_s)
 
     def _is_clear(
         self,
         command: NDArray[np.float64],
         present: NDArray[np.float64],
-        times_s: tuple[float, float],
+        pending: NDArray[np.float64],
+        hold_s: float,
         points_m: NDArray[np.float64],
         moving: NDArray[np.float64],
         age_s: float,
@@ -240,9 +280,9 @@ class Governor:
         for together in (False, True):
             count = stopping_poses(
                 present,
-                self._command,
+                pending,
                 command,
-                *times_s,
+                hold_s,
                 self._acceleration,
                 self._deceleration,
                 together,
@@ -250,6 +290,8 @@ class Governor:
                 SWEEP_STEP_M,
                 self._poses,
             )
+            if count == len(self._poses):
+                return False  # no rest in sight
             slack = least_slack_m(
                 self._poses[:count],
                 self._footprint,

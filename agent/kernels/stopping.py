@@ -14,7 +14,6 @@ def stopping_poses(
     present: NDArray[np.float64],
     pending: NDArray[np.float64],
     command: NDArray[np.float64],
-    react_s: float,
     hold_s: float,
     acceleration: NDArray[np.float64],
     deceleration: NDArray[np.float64],
@@ -25,16 +24,16 @@ def stopping_poses(
 ) -> int:
     """Write the poses of a robot that takes a command, holds it and then brakes to rest.
 
-    For the time to react the robot does what it was told before. Then each axis goes over to the
+    Until the command acts the robot does what it was told before. Then each axis goes over to the
     command as fast as it can, and after the time to hold it brakes: either each axis as hard as it
     can, or all together so that the arc is kept. Steps are so short that no point of the footprint
     moves farther than ``step_m`` in one.
 
     Args:
         present: float64, shape ``(3,)``: forward, left (m/s) and yaw rate (rad/s) now.
-        pending: float64, shape ``(3,)``, the same of the command before, still to take effect.
+        pending: float64, shape ``(commands, 4)``, the same of the commands before, still to take
+            effect, and for how long from now each is in force; the last until the command acts.
         command: float64, shape ``(3,)``, the same of the command.
-        react_s: Time until the command acts.
         hold_s: Time for which it acts before braking begins.
         acceleration: float64, shape ``(3,)``, of each axis.
         deceleration: float64, shape ``(3,)``, of each axis.
@@ -50,13 +49,18 @@ def stopping_poses(
     x, y, yaw, t_s = 0.0, 0.0, 0.0, 0.0
     brake = 0.0
     share, fastest = 1.0, np.zeros(3)
-    count = 0
+    count, stage, react_s = 0, 0, 0.0
+    if pending.shape[0] > 0:
+        react_s = pending[-1, 3]
     while count < poses.shape[0]:
         corner_mps = math.hypot(twist[0], twist[1]) + abs(twist[2]) * radius_m
         step_s = 0.05 if corner_mps * 0.05 <= step_m else max(0.004, step_m / corner_mps)
         if t_s < react_s + hold_s:
-            target = pending if t_s < react_s else command
-            end_s = react_s if t_s < react_s else react_s + hold_s
+            while stage < pending.shape[0] and t_s >= pending[stage, 3]:
+                stage += 1
+            waits = stage < pending.shape[0]
+            target = pending[stage, :3] if waits else command
+            end_s = pending[stage, 3] if waits else react_s + hold_s
             step_s = min(step_s, end_s - t_s + 1e-9)
             for axis in range(3):
                 change = target[axis] - twist[axis]
@@ -95,6 +99,20 @@ def stopping_poses(
 
 
 @njit(cache=True, nogil=True)
+def allowed_gap_m(gap_m: float, margin_m: float) -> float:
+    """Return how near a point may come that has a gap now.
+
+    A robot that stands inside the margin can still leave, and drive along a wall as well as
+    rounding lets it.
+
+    Args:
+        gap_m: From the footprint, at present.
+        margin_m: Clearance to keep.
+    """
+    return min(margin_m, gap_m - 1e-6)
+
+
+@njit(cache=True, nogil=True)
 def least_slack_m(
     poses: NDArray[np.float64],
     polygon: NDArray[np.float64],
@@ -106,8 +124,8 @@ def least_slack_m(
 ) -> float:
     """Return by how much a footprint keeps its margin on the way, negative where it does not.
 
-    A point that lies inside the margin from the start asks only that it comes no nearer, so that a
-    robot that stands close to something can still leave.
+    A point that lies inside the margin from the start asks only that it comes no nearer, see
+    :func:`allowed_gap_m`.
 
     Args:
         poses: float64, shape ``(poses, 4)``, see :func:`stopping_poses`.
@@ -129,8 +147,7 @@ def least_slack_m(
             if dx * dx + dy * dy >= reach * reach:
                 continue
             if allowed == math.inf:
-                # The allowance keeps rounding from blocking a motion along a wall.
-                allowed = min(margin_m, signed_distance_m(px, py, polygon) - 1e-3)
+                allowed = allowed_gap_m(signed_distance_m(px, py, polygon), margin_m)
             cos, sin = math.cos(poses[k, 2]), math.sin(poses[k, 2])
             gap = signed_distance_m(cos * dx + sin * dy, cos * dy - sin * dx, polygon)
             slack = min(slack, gap - allowed)

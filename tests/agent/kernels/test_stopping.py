@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from agent.geometry.polygon import rectangle
 from agent.geometry.pose import Pose2
 from agent.kernels.clearance import signed_distance_m
-from agent.kernels.stopping import least_slack_m, smooth_ranges, stopping_poses
+from agent.kernels.stopping import allowed_gap_m, least_slack_m, smooth_ranges, stopping_poses
 
 ACCELERATION, DECELERATION = np.array([0.8, 0.8, 1.5]), np.array([1.0, 1.0, 2.0])
 FOOTPRINT = rectangle(0.8, 0.6)
@@ -19,9 +19,10 @@ twists = st.tuples(st.floats(-1.5, 1.5), st.floats(-0.5, 0.5), st.floats(-1.5, 1
 
 def path(present, pending, command, react_s, hold_s, together) -> np.ndarray:
     poses = np.empty((2000, 4))
+    before = np.array([[*pending, react_s]])
     count = stopping_poses(
-        np.array(present), np.array(pending), np.array(command), react_s, hold_s, ACCELERATION,
-        DECELERATION, together, RADIUS_M, STEP_M, poses,
+        np.array(present), before, np.array(command), hold_s, ACCELERATION, DECELERATION,
+        together, RADIUS_M, STEP_M, poses,
     )  # fmt: skip
     assert count < len(poses)
     return poses[:count]
@@ -49,6 +50,19 @@ def test_no_point_of_the_footprint_moves_farther_than_a_step(
     assert swept.max(initial=0.0) < STEP_M + 0.012
 
 
+def test_what_was_told_before_is_done_one_after_the_other() -> None:
+    poses = np.empty((2000, 4))
+    before = np.array([[1.0, 0.0, 0.0, 0.5], [0.0, 0.0, 0.0, 2.0], [-1.0, 0.0, 0.0, 2.5]])
+    count = stopping_poses(
+        np.array([1.0, 0.0, 0.0]), before, np.zeros(3), 0.1, np.full(3, 10.0), np.full(3, 10.0),
+        False, RADIUS_M, STEP_M, poses,
+    )  # fmt: skip
+    times, xs = poses[:count, 3], poses[:count, 0]
+    assert np.interp([0.5, 1.0, 2.0, 2.5], times, xs) == pytest.approx(
+        [0.5, 0.55, 0.55, 0.1], abs=0.05
+    )
+
+
 def test_braking_together_keeps_the_arc() -> None:
     turn = (1.0, 0.0, 0.8)
     way = path(turn, turn, turn, 0.05, 0.05, True)
@@ -68,13 +82,22 @@ def test_there_is_slack_as_long_as_the_way_keeps_the_margin(twist, points, margi
     found = least_slack_m(way, FOOTPRINT, RADIUS_M, margin, table, NOTHING, 0.0)
     least = margin
     for x, y in points:
-        allowed = min(margin, signed_distance_m(x, y, FOOTPRINT) - 1e-3)
+        allowed = allowed_gap_m(signed_distance_m(x, y, FOOTPRINT), margin)
         for pose in way:
             at = Pose2(*pose[:3].tolist()).inverse().transform(x, y)
             least = min(least, signed_distance_m(*at, FOOTPRINT) - allowed)
     # What stays beyond the margin need not be told apart.
     assert (found < 0.0) == (least < 0.0) or abs(least) < 1e-9
     assert least - 1e-9 <= found <= margin
+
+
+def test_inside_the_margin_nothing_may_come_nearer_again_and_again() -> None:
+    gap = 0.2
+    for _ in range(1000):
+        gap = min(gap, allowed_gap_m(gap, 0.1))
+    assert 0.098 < gap <= 0.1
+    assert allowed_gap_m(0.03, 0.1) == pytest.approx(0.03, abs=2e-6)
+    assert allowed_gap_m(-0.2, 0.1) == pytest.approx(-0.2, abs=2e-6)
 
 
 def test_what_moves_is_met_at_its_time() -> None:
