@@ -217,21 +217,27 @@ class Governor:
     def _send(self, command: NDArray[np.float64], now_ns: int) -> None:
         self._command = command
         self._sent.append((now_ns, command))
+        self._forget_done(now_ns)
 
     def _pending(self, now_ns: int) -> NDArray[np.float64]:
         """Return what the base has been told and not done yet, and until when each will hold.
 
         A command acts a latency after it was sent, until the next one does.
         """
-        latency_ns = round(self._limits.base_latency_s * 1e9)
-        while len(self._sent) > 1 and self._sent[1][0] + latency_ns <= now_ns:
-            del self._sent[0]
+        latency_ns = self._forget_done(now_ns)
         ends_ns = [*(sent_ns for sent_ns, _ in self._sent[1:]), now_ns]
         rows = [
             (*command, (end_ns + latency_ns - now_ns) * 1e-9)
             for (_, command), end_ns in zip(self._sent, ends_ns, strict=True)
         ]
         return np.array(rows, np.float64).reshape(-1, 4)
+
+    def _forget_done(self, now_ns: int) -> int:
+        """Drop the commands that no longer act, and return the latency."""
+        latency_ns = round(self._limits.base_latency_s * 1e9)
+        while len(self._sent) > 1 and self._sent[1][0] + latency_ns <= now_ns:
+            del self._sent[0]
+        return latency_ns
 
     def _slewed(self, wanted: NDArray[np.float64], period_s: float) -> NDArray[np.float64]:
         """Return the last command moved towards another as far as the base can follow."""

@@ -45,7 +45,7 @@ def stopping_poses(
     Returns:
         How many poses there are, the present one not among them.
     """
-    twist = present.copy()
+    twist, before = present.copy(), np.empty(3)
     x, y, yaw, t_s = 0.0, 0.0, 0.0, 0.0
     brake = 0.0
     share, fastest = 1.0, np.zeros(3)
@@ -53,6 +53,7 @@ def stopping_poses(
     if pending.shape[0] > 0:
         react_s = pending[-1, 3]
     while count < poses.shape[0]:
+        before[:] = twist
         corner_mps = math.hypot(twist[0], twist[1]) + abs(twist[2]) * radius_m
         step_s = 0.05 if corner_mps * 0.05 <= step_m else max(0.004, step_m / corner_mps)
         if t_s < react_s + hold_s:
@@ -87,11 +88,14 @@ def stopping_poses(
                 moving = moving or abs(twist[axis]) > 1e-6
             if not moving:
                 break
-        middle = yaw + 0.5 * step_s * twist[2]
+        # Speeds change evenly within a step.
+        for axis in range(3):
+            before[axis] = 0.5 * (before[axis] + twist[axis])
+        middle = yaw + 0.5 * step_s * before[2]
         cos, sin = math.cos(middle), math.sin(middle)
-        x += step_s * (twist[0] * cos - twist[1] * sin)
-        y += step_s * (twist[0] * sin + twist[1] * cos)
-        yaw += step_s * twist[2]
+        x += step_s * (before[0] * cos - before[1] * sin)
+        y += step_s * (before[0] * sin + before[1] * cos)
+        yaw += step_s * before[2]
         t_s += step_s
         poses[count, 0], poses[count, 1], poses[count, 2], poses[count, 3] = x, y, yaw, t_s
         count += 1

@@ -5,9 +5,29 @@ import math
 from hil.arena.result import RunResult, Summary
 
 COLUMNS = (
-    f"{'course':>6}  {'result':<8}{'time s':>7}{'score':>7}{'way m':>7}{'clear m':>9}"
+    f"{'course':>11}  {'result':<8}{'time s':>7}{'score':>7}{'way m':>7}{'clear m':>9}"
     f"{'unstoppable':>13}  {'ms p50 / p99':<15}contact"
 )
+
+KIND_COLUMNS = (
+    f"{'kind':>11}  {'runs':>4}{'success':>9}{'contacts':>10}{'hit by':>8}{'time s':>8}"
+    f"{'clear m':>9}{'unstoppable':>13}  ms p50 / p99"
+)
+
+
+def kind_line(kind: str, summary: Summary) -> str:
+    """Return the drives of one kind of course under the columns of kinds.
+
+    Contacts are those that the robot drove into, apart from those by which it was hit; the time
+    is that from the beginning to the goal.
+    """
+    mean_s = "-" if summary.mean_elapsed_s is None else f"{summary.mean_elapsed_s:.2f}"
+    return (
+        f"{kind:>11}  {summary.runs:>4}{summary.success_share:>9.1%}"
+        f"{summary.contacts - summary.hit_by:>10}{summary.hit_by:>8}{mean_s:>8}"
+        f"{_length(summary.clearance_m):>9}"
+        f"{f'{summary.unstoppable_cycles}/{summary.cycles}':>13}  {_times(summary.pilot_ms)}"
+    )
 
 
 def line(result: RunResult) -> str:
@@ -15,7 +35,7 @@ def line(result: RunResult) -> str:
     row = result.as_row()
     outcome = "goal" if result.success else "contact" if result.contact else "too late"
     return (
-        f"{result.course:>6}  {outcome:<8}{result.time_s:>7.2f}{result.score:>7.3f}"
+        f"{result.course:>11}  {outcome:<8}{result.time_s:>7.2f}{result.score:>7.3f}"
         f"{result.driven_m:>7.2f}{_length(row['clearance_m']):>9}"
         f"{f'{result.unstoppable_cycles}/{result.cycles}':>13}  "
         f"{_times(row['pilot_ms']):<15}{_contact(result)}"

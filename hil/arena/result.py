@@ -106,9 +106,11 @@ class Summary:
         runs: How many.
         success_share: Of all.
         contact_share: Of all.
-        hit_by: Contacts in which the obstacle drove into the robot.
+        contacts: How many.
+        hit_by: Those of them in which the obstacle drove into the robot.
         mean_score: Of all.
         mean_time_s: Of the successful ones, None without any.
+        mean_elapsed_s: Of the same since the beginning, with what passed before the clock started.
         clearance_m: Least of all, None where there was nothing to touch.
         cycles: Of all.
         unstoppable_cycles: Of all.
@@ -118,9 +120,11 @@ class Summary:
     runs: int
     success_share: float
     contact_share: float
+    contacts: int
     hit_by: int
     mean_score: float
     mean_time_s: float | None
+    mean_elapsed_s: float | None
     clearance_m: float | None
     cycles: int
     unstoppable_cycles: int
@@ -140,15 +144,19 @@ def score(course: Course, *, success: bool, time_s: float) -> float:
 
 def summarize(results: Sequence[RunResult]) -> Summary:
     """Sum up drives, of which there must be one."""
-    times_s = [result.time_s for result in results if result.success]
+    arrived = [result for result in results if result.success]
+    times_s = [result.time_s for result in arrived]
+    elapsed_s = [float(result.trajectory.times_s[-1]) for result in arrived]
     contacts = [result.contact for result in results if result.contact]
     return Summary(
         runs=len(results),
         success_share=len(times_s) / len(results),
         contact_share=len(contacts) / len(results),
+        contacts=len(contacts),
         hit_by=sum(contact.hit_by for contact in contacts),
         mean_score=sum(result.score for result in results) / len(results),
         mean_time_s=sum(times_s) / len(times_s) if times_s else None,
+        mean_elapsed_s=sum(elapsed_s) / len(elapsed_s) if elapsed_s else None,
         clearance_m=_number(min(result.clearance_m for result in results)),
         cycles=sum(result.cycles for result in results),
         unstoppable_cycles=sum(result.unstoppable_cycles for result in results),

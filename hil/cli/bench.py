@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agent.cli.eval import parse_pose
 from agent.cli.verb import Verb
 from agent.clock import SystemClock
-from hil.cli import barn, docking, dynamic, health, precision
+from hil.cli import barn, docking, dynamic, health, precision, warehouse
 from hil.cli.numbers import parse_count
 from hil.errors import ExtraMissing
 
@@ -26,6 +26,7 @@ MEASUREMENTS: dict[str, tuple[Any, str]] = {
     "precision": (precision, "measure how precise the pose is"),
     "barn": (barn, "drive the BARN courses, among standing cylinders"),
     "dynamic": (dynamic, "drive the DynaBARN courses, among moving discs"),
+    "warehouse": (warehouse, "drive through aisles, crossings and doors, among walkers"),
     "docking": (docking, "drive under load carriers, and measure where the robot stands"),
 }
 

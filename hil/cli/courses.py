@@ -21,14 +21,26 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
+    """Add the options of a verb that reads its courses from a file."""
     parser.add_argument(
         "--worlds",
         default=":",
         metavar="A:B",
         help="only those from place A in the file up to, not including, B",
     )
-    parser.add_argument("--profile", default="jackal", help="robot: jackal (default) or amr")
+    add_drive_options(parser, profile="jackal")
+
+
+def add_drive_options(parser: argparse.ArgumentParser, profile: str) -> None:
+    """Add the options that do not depend on where the courses come from.
+
+    Args:
+        parser: Of the verb.
+        profile: Name of the robot that drives if no other is asked for.
+    """
+    parser.add_argument(
+        "--profile", default=profile, help=f"robot: jackal or amr (default {profile})"
+    )
     parser.add_argument(
         "--range-noise",
         type=_parse_sigma,
@@ -43,7 +55,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="M,RAD",
         help="standard deviations of the pose in each cycle (default 0,0)",
     )
-    parser.add_argument("--seed", type=parse_seed, default=1, help="of the noise (default 1)")
+    parser.add_argument(
+        "--seed", type=parse_seed, default=1, help="of all that is random (default 1)"
+    )
     parser.add_argument("--plot", type=Path, metavar="DIR", help="draw each drive into a PNG here")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
