@@ -20,7 +20,6 @@ from drivers.measurement import VelocityCommand
 
 SWEEP_STEP_M = 0.02  # finer than the beam spacing of a planar lidar at braking distance
 CREEP = 0.02  # m/s or rad/s; below it the robot would only creep up to what it must not touch
-LEAST_HOLD_S = 0.02
 LONGEST_HOLD_S = 0.25
 HALVINGS = 5
 ESCAPE_S = 0.8  # for which a motion must lead away from what braking does not help against
@@ -29,6 +28,7 @@ ABSURD = 1e6  # m/s or rad/s
 LONG_AGO_NS = -(1 << 62)
 NOTHING_MOVES = np.empty((0, 5))
 COMMAND_LIFETIME_NS = 100_000_000  # two missed 20 ms ticks and the jitter of a busy computer
+LEAST_HOLD_S = COMMAND_LIFETIME_NS * 1e-9  # should the loop die, the command runs until then
 
 
 class StopReason(StrEnum):
@@ -247,7 +247,8 @@ class Governor:
         slewed: NDArray[np.float64] = self._command + np.clip(change, -most, most)
         if self._steers:
             # The wheels stand as the proposal wants them, however fast the robot is by then.
-            slewed[2] = slewed[0] * wanted[2] / wanted[0] if wanted[0] != 0.0 else 0.0
+            turn = slewed[0] * wanted[2] / wanted[0] if wanted[0] != 0.0 else 0.0
+            slewed[2] = min(self._fastest[2], max(-self._fastest[2], turn))
         return slewed
 
     def _near(

@@ -19,8 +19,6 @@ from agent.kernels.local_grid import (
     splat_distance,
 )
 
-MOST_POINTS = 20_000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalGridParams:
@@ -54,8 +52,9 @@ class LocalGrid:
         self._point_m = np.zeros((cells, cells, 2), np.float32)
         self._hit_ms = np.full((cells, cells), NEVER, np.int32)
         self._seen_ms = np.full((cells, cells), NEVER, np.int32)
-        self._points_m = np.empty((MOST_POINTS, 2))
-        self._doubtful_m = np.empty((MOST_POINTS, 2))
+        # Room for all cells: what is left out would count as free.
+        self._points_m = np.empty((cells * cells, 2))
+        self._doubtful_m = np.empty((cells * cells, 2))
         self._count = 0
         self.distance_m = np.full((cells, cells), distance_limit_m, np.float32)
 
