@@ -447,7 +447,7 @@ def drive(case: Case, brake: bool = True) -> Iterator[Cycle]:
     mounts = {str(n): LidarMount(lidar.mount) for n, lidar in enumerate(case.lidars)}
     free_reach_m = min(6.0, *(lidar.reach_m for lidar in case.lidars))
     grid = LocalGrid(LocalGridParams(size_m=case.grid_m, free_reach_m=free_reach_m), 1.0)
-    sight = Sight(mounts, grid, polygon, TrackParams())
+    sight = Sight(mounts, grid, polygon, case.limits.margin_m, TrackParams())
     governor = Governor(case.limits, polygon)
     base = Base(case.limits, (0.0, 0.0, 0.0))
     under_way: list[tuple[int, Lidar, str, State, State, Scan]] = []

@@ -306,7 +306,7 @@ class Test2UnknownCountsAsOccupied:
         """A slit of a view, and the unknown all around it."""
         grid = LocalGrid(LocalGridParams(size_m=12.0, resolution_m=resolution_m), 1.0)
         mounts = {"lidar": LidarMount(Pose2.identity())}
-        sight = Sight(mounts, grid, FOOTPRINT, TrackParams())
+        sight = Sight(mounts, grid, FOOTPRINT, 0.06, TrackParams())
         bearings = np.linspace(-0.2, 0.2, 90)
         sight.see("lidar", scan_of([3.0] * 90, NOW_NS, bearings), Pose2.identity(), Twist())
         dangers, _ = sight.dangers(Pose2.identity(), reach_m, NOW_NS)
