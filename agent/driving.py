@@ -102,6 +102,7 @@ class Driving:
         waypoints: Sequence[Waypoint],
         period_s: float,
         now_ns: int,
+        measured_ns: int,
     ) -> Driven:
         """Drive on towards the waypoints.
 
@@ -112,6 +113,7 @@ class Driving:
             waypoints: All that are still to be reached, next one first.
             period_s: Time since the last step.
             now_ns: Monotonic time.
+            measured_ns: When places and velocity were measured.
         """
         self._now_ns = now_ns
         self._navigator.place(odom_from_base, map_from_base)
@@ -128,7 +130,7 @@ class Driving:
         )
         self._choose(share, proposal, map_from_base, left[0])
         if self._around:
-            wanted = self._way_around(velocity, left, now_ns)
+            wanted = self._way_around(velocity, left, now_ns, measured_ns)
         elif self._field.violated:
             return Driven(self._stand_before_obstacle(now_ns), proposal.reached)
         else:
@@ -137,7 +139,7 @@ class Driving:
         if self._fields.stopped_by:
             return Driven(self._stand_before_obstacle(now_ns), proposal.reached)
         wanted = Twist(*(calm * value for value in values(wanted)))
-        verdict = self._navigator.govern(wanted, velocity, period_s, now_ns)
+        verdict = self._navigator.govern(wanted, velocity, period_s, now_ns, measured_ns)
         self._note_progress(verdict, now_ns)
         return Driven(verdict, proposal.reached)
 
@@ -164,7 +166,9 @@ class Driving:
             is_free = share == 1.0 and proposal.forward_mps > 0.0
             self._around = not (is_free and aside_m < BACK_ON_LINE_M)
 
-    def _way_around(self, velocity: Twist, left: Sequence[Waypoint], now_ns: int) -> Twist:
+    def _way_around(
+        self, velocity: Twist, left: Sequence[Waypoint], now_ns: int, measured_ns: int
+    ) -> Twist:
         """Plan inside the corridors of the edges ahead."""
         legs = list(takewhile(lambda waypoint: waypoint.corridor is not None, left))
         points_m = np.array([self._start_m, *((w.x_m, w.y_m) for w in legs)])
@@ -179,6 +183,7 @@ class Driving:
             now_ns,
             min(speed_mps, self._follower.speed_mps),
             _fence(points_m, legs),
+            measured_ns,
         )
 
     def _stand_before_obstacle(self, now_ns: int) -> Verdict:

@@ -266,6 +266,7 @@ class Agent:
             self._order_book.stretch,
             period_ns * 1e-9,
             now_ns,
+            odometry.stamp_ns,
         )
         for sequence_id in driven.reached:
             self._order_book.reach(sequence_id)

@@ -26,6 +26,7 @@ ESCAPE_S = 0.8  # for which a motion must lead away from what braking does not h
 SPARE_POSES = 400
 ABSURD = 1e6  # m/s or rad/s
 LONG_AGO_NS = -(1 << 62)
+MEMORY_NS = 1_000_000_000  # of commands; far beyond latency and age of odometry together
 NOTHING_MOVES = np.empty((0, 5))
 COMMAND_LIFETIME_NS = 100_000_000  # two missed 20 ms ticks and the jitter of a busy computer
 LEAST_HOLD_S = COMMAND_LIFETIME_NS * 1e-9  # should the loop die, the command runs until then
@@ -113,10 +114,14 @@ class Governor:
         """The last command that has passed."""
         return Twist(*(float(value) for value in self._command))
 
-    @property
-    def reach_m(self) -> float:
-        """Beyond it nothing can matter, however fast the robot may be."""
-        return self._way_m(self._fastest, self._limits.base_latency_s + LONGEST_HOLD_S)
+    def reach_m(self, age_s: float) -> float:
+        """Return beyond what distance nothing can matter, however fast the robot may be.
+
+        Args:
+            age_s: Of the odometry.
+        """
+        react_s = age_s + self._limits.base_latency_s + LONGEST_HOLD_S
+        return self._way_m(self._fastest, react_s)
 
     def see(
         self,
@@ -128,10 +133,10 @@ class Governor:
 
         Args:
             points_m: Shape ``(points, 2)``, all that stands in the way, and all that has not been
-                seen, in the base frame.
-            stamp_ns: When the oldest of it was measured.
-            moving: Shape ``(objects, 5)``: x, y, vx, vy and radius of what moves, in the base frame
-                but by velocities over ground. It can only slow the robot.
+                seen, in the base frame of the moment for which the next verdict knows the speed.
+            stamp_ns: When what moves was where it is told to be.
+            moving: Shape ``(objects, 5)``: x, y, vx, vy and radius of what moves, in the same
+                frame but by velocities over ground. It can only slow the robot.
         """
         self._points_m = points_m
         self._seen_ns = stamp_ns
@@ -143,8 +148,18 @@ class Governor:
         command = VelocityCommand(0.0, 0.0, now_ns + COMMAND_LIFETIME_NS)
         return Verdict(command, reason, False, culprit)
 
-    def govern(self, wanted: Twist, present: Twist, period_s: float, now_ns: int) -> Verdict:
+    def govern(
+        self,
+        wanted: Twist,
+        present: Twist,
+        period_s: float,
+        now_ns: int,
+        measured_ns: int | None = None,
+    ) -> Verdict:
         """Pass, slow or refuse a proposed twist.
+
+        The way to rest begins when the speed was measured: since then the base has done what it was
+        told before.
 
         Args:
             wanted: Proposed twist.
@@ -152,7 +167,10 @@ class Governor:
             period_s: Time since the last verdict, over which speeds may have changed, and until the
                 next one.
             now_ns: Monotonic time.
+            measured_ns: When the speed was measured, and the base was where :meth:`see` told what
+                is around it; now, if not given.
         """
+        measured_ns = now_ns if measured_ns is None else measured_ns
         proposal = _array(wanted)
         if not (np.isfinite(proposal).all() and np.isfinite(_array(present)).all()):
             return self.stop(now_ns, StopReason.BAD_COMMAND)
@@ -162,7 +180,9 @@ class Governor:
             return self.stop(now_ns, StopReason.NO_SCAN)
         proposal = np.clip(proposal, -ABSURD, ABSURD)
         proposal /= max(1.0, float((np.abs(proposal) / self._fastest).max()))
-        passed, share = self._admissible(proposal, _array(present), period_s, now_ns)
+        pending = self._pending(measured_ns, now_ns)
+        age_s = (measured_ns - self._seen_ns) * 1e-9
+        passed, share = self._admissible(proposal, _array(present), pending, period_s, age_s)
         if passed is None or (share < 1.0 and not _moves(passed) and _moves(proposal)):
             return self.stop(now_ns, StopReason.OBSTACLE)
         self._send(passed, now_ns)
@@ -174,17 +194,17 @@ class Governor:
         self,
         proposal: NDArray[np.float64],
         present: NDArray[np.float64],
+        pending: NDArray[np.float64],
         period_s: float,
-        now_ns: int,
+        age_s: float,
     ) -> tuple[NDArray[np.float64] | None, float]:
         """Return the largest share of a proposal from which the robot can still stop.
 
         Halving keeps it monotone: a point more can only turn a pass into a refusal, and after a
         refusal only smaller shares are tried.
         """
-        pending, hold_s = self._pending(now_ns), max(period_s, LEAST_HOLD_S)
+        hold_s = max(period_s, LEAST_HOLD_S)
         near_m = self._near(present, pending, proposal, hold_s)
-        age_s = (now_ns - (self._seen_ns or now_ns)) * 1e-9
         # What runs into a robot that brakes must not keep it from getting away, if it can.
         brakes_in_vain = len(self._moving) > 0 and not self._is_clear(
             np.zeros(3), present, pending, hold_s, near_m[:0], self._moving, age_s
@@ -217,27 +237,25 @@ class Governor:
     def _send(self, command: NDArray[np.float64], now_ns: int) -> None:
         self._command = command
         self._sent.append((now_ns, command))
-        self._forget_done(now_ns)
+        while len(self._sent) > 2 and self._sent[1][0] <= now_ns - MEMORY_NS:
+            del self._sent[0]
 
-    def _pending(self, now_ns: int) -> NDArray[np.float64]:
-        """Return what the base has been told and not done yet, and until when each will hold.
+    def _pending(self, measured_ns: int, now_ns: int) -> NDArray[np.float64]:
+        """Return what the base has been told and had not done yet, and until when each holds.
 
         A command acts a latency after it was sent, until the next one does.
+
+        Returns:
+            Shape ``(commands, 4)``: the twist, and the time since the speed was measured.
         """
-        latency_ns = self._forget_done(now_ns)
+        latency_ns = round(self._limits.base_latency_s * 1e9)
         ends_ns = [*(sent_ns for sent_ns, _ in self._sent[1:]), now_ns]
         rows = [
-            (*command, (end_ns + latency_ns - now_ns) * 1e-9)
+            (*command, (end_ns + latency_ns - measured_ns) * 1e-9)
             for (_, command), end_ns in zip(self._sent, ends_ns, strict=True)
+            if end_ns + latency_ns > measured_ns
         ]
         return np.array(rows, np.float64).reshape(-1, 4)
-
-    def _forget_done(self, now_ns: int) -> int:
-        """Drop the commands that no longer act, and return the latency."""
-        latency_ns = round(self._limits.base_latency_s * 1e9)
-        while len(self._sent) > 1 and self._sent[1][0] + latency_ns <= now_ns:
-            del self._sent[0]
-        return latency_ns
 
     def _slewed(self, wanted: NDArray[np.float64], period_s: float) -> NDArray[np.float64]:
         """Return the last command moved towards another as far as the base can follow."""
@@ -247,7 +265,7 @@ class Governor:
         slewed: NDArray[np.float64] = self._command + np.clip(change, -most, most)
         if self._steers:
             # The wheels stand as the proposal wants them, however fast the robot is by then.
-            turn = slewed[0] * wanted[2] / wanted[0] if wanted[0] != 0.0 else 0.0
+            turn = slewed[0] * wanted[2] / wanted[0] if abs(wanted[0]) > 1e-9 else 0.0
             slewed[2] = min(self._fastest[2], max(-self._fastest[2], turn))
         return slewed
 
@@ -259,7 +277,8 @@ class Governor:
         hold_s: float,
     ) -> NDArray[np.float64]:
         twists = np.abs(np.vstack((present, proposal, self._command, pending[:, :3])))
-        reach_m = self._way_m(twists.max(axis=0), self._limits.base_latency_s + hold_s)
+        react_s = float(pending[-1, 3]) if len(pending) else 0.0
+        reach_m = self._way_m(twists.max(axis=0), react_s + hold_s)
         away = np.hypot(self._points_m[:, 0], self._points_m[:, 1])
         return self._points_m[away < reach_m]
 

@@ -153,6 +153,7 @@ class Navigator:
         now_ns: int,
         speed_mps: float = math.inf,
         fence: NDArray[np.float64] | None = None,
+        measured_ns: int | None = None,
     ) -> Twist:
         """Return the twist that leads on, from where the robot will be when the command acts.
 
@@ -167,6 +168,7 @@ class Navigator:
             speed_mps: Speed limit.
             fence: Shape ``(discs, 3)``: x, y and radius, in the map frame, outside of which the
                 base must not go; everywhere without it.
+            measured_ns: When velocity and place were measured; now, if not given.
         """
         if self._turns_on_the_spot and self._is_at(goal):
             return self._turn_to(goal)
@@ -176,10 +178,11 @@ class Navigator:
             if 0 < age_ns < 0.8 * self._replan_ns:
                 return plan.twist
         shift_s = 0.0 if planned_ns is None else (now_ns - planned_ns) * 1e-9
-        latency_s = self._limits.base_latency_s
+        age_s = 0.0 if measured_ns is None else (now_ns - measured_ns) * 1e-9
+        latency_s = age_s + self._limits.base_latency_s
         after = self._after(velocity, latency_s)
         start = self._odom_from_base @ moved_by(_mean(velocity, after), latency_s)
-        moving = self.sight.moving(now_ns + round(latency_s * 1e9))
+        moving = self.sight.moving(now_ns + round(self._limits.base_latency_s * 1e9))
         self._grid.measure(self.sight.newest_ms, moving)
         odom_from_map = (self._map_from_odom or Pose2.identity()).inverse()
         way_m = moved(odom_from_map, self._way_left(path, goal))
@@ -191,12 +194,28 @@ class Navigator:
         self.last_plan, self._planned_ns = plan, now_ns
         return plan.twist
 
-    def govern(self, wanted: Twist, velocity: Twist, period_s: float, now_ns: int) -> Verdict:
-        """Pass, slow or refuse a twist; see :meth:`agent.avoidance.governor.Governor.govern`."""
-        reach_m = self._governor.reach_m
-        points_m, moving = self.sight.dangers(self._odom_from_base, reach_m, now_ns)
-        self._governor.see(points_m, now_ns, moving)
-        self.verdict = self._governor.govern(wanted, velocity, period_s, now_ns)
+    def govern(
+        self,
+        wanted: Twist,
+        velocity: Twist,
+        period_s: float,
+        now_ns: int,
+        measured_ns: int | None = None,
+    ) -> Verdict:
+        """Pass, slow or refuse a twist; see :meth:`agent.avoidance.governor.Governor.govern`.
+
+        Args:
+            wanted: Proposed twist.
+            velocity: Of the base, measured.
+            period_s: Time since the last verdict.
+            now_ns: Monotonic time.
+            measured_ns: When velocity and place were measured; now, if not given.
+        """
+        measured_ns = now_ns if measured_ns is None else measured_ns
+        reach_m = self._governor.reach_m((now_ns - measured_ns) * 1e-9)
+        points_m, moving = self.sight.dangers(self._odom_from_base, reach_m, measured_ns)
+        self._governor.see(points_m, measured_ns, moving)
+        self.verdict = self._governor.govern(wanted, velocity, period_s, now_ns, measured_ns)
         return self.verdict
 
     def stop(self, now_ns: int, reason: StopReason | None, culprit: str = "") -> Verdict:

@@ -79,7 +79,7 @@ class Robot:
                 self.driving.see("lidar", self.scan(now_ns), self.pose, self.twist)
             period_s = TICK_NS * 1e-9
             driven = self.driving.step(
-                self.pose, self.pose, self.twist, self.waypoints, period_s, now_ns
+                self.pose, self.pose, self.twist, self.waypoints, period_s, now_ns, now_ns
             )
             self.verdict = driven.verdict
             self.waypoints = [w for w in self.waypoints if w.sequence_id not in driven.reached]

@@ -470,15 +470,18 @@ def drive(case: Case, brake: bool = True) -> Iterator[Cycle]:
         known.append((now_ns, base.pose, base.twist))
         while len(known) > 1 and known[1][0] <= now_ns - case.odometry_latency_ns:
             known.pop(0)
-        measured_pose, measured_twist = Pose2(*known[0][1]), Twist(*known[0][2])
+        measured_ns, pose, twist = known[0]
+        measured_pose, measured_twist = Pose2(*pose), Twist(*twist)
         situation = Situation(case.world, base.pose, base.twist, case.limits, number, rng)
         wanted = case.planner(situation)
         if sight.oldest_ns is None:
             verdict = governor.stop(now_ns, None)
         else:
-            dangers = sight.dangers(measured_pose, governor.reach_m, now_ns)
-            governor.see(dangers[0], now_ns, dangers[1])
-            verdict = governor.govern(wanted, measured_twist, case.period_ns * 1e-9, now_ns)
+            reach_m = governor.reach_m((now_ns - measured_ns) * 1e-9)
+            points_m, moving = sight.dangers(measured_pose, reach_m, measured_ns)
+            governor.see(points_m, measured_ns, moving)
+            period_s = case.period_ns * 1e-9
+            verdict = governor.govern(wanted, measured_twist, period_s, now_ns, measured_ns)
         command = verdict.command
         base.command((command.forward_mps, command.lateral_mps, command.yaw_rate_radps), now_ns)
         until_ns = now_ns + case.period_ns
