@@ -629,6 +629,7 @@ def cases(draw, planners: tuple[Planner, ...] = PLANNERS, **fixed) -> Case:
         "period_ns": draw(st.sampled_from((50, 20, 25, 40, 100))) * 1_000_000,
         "scan_period_ns": draw(st.sampled_from((100, 50, 200))) * 1_000_000,
         "scan_latency_ns": draw(st.sampled_from((0, 40, 100))) * 1_000_000,
+        "odometry_latency_ns": draw(st.sampled_from((0, 20, 60, 150))) * 1_000_000,
         "seed": draw(st.integers(0, 1000)),
     }
     return Case(**({"world": clear, "footprint": footprint} | drawn | fixed))
