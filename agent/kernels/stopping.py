@@ -8,6 +8,10 @@ from numpy.typing import NDArray
 
 from agent.kernels.clearance import signed_distance_m
 
+SHORTEST_STEP_S, LONGEST_STEP_S = 0.001, 0.05
+# Where the robot stands something may be almost touched: there steps are short, and grow.
+FINEST_M, GROWTH = 0.001, 0.1
+
 
 @njit(cache=True, nogil=True)
 def stopping_poses(
@@ -27,7 +31,7 @@ def stopping_poses(
     Until the command acts the robot does what it was told before. Then each axis goes over to the
     command as fast as it can, and after the time to hold it brakes: either each axis as hard as it
     can, or all together so that the arc is kept. Steps are so short that no point of the footprint
-    moves farther than ``step_m`` in one.
+    moves farther than ``step_m`` in one, and much less at the beginning.
 
     Args:
         present: float64, shape ``(3,)``: forward, left (m/s) and yaw rate (rad/s) now.
@@ -45,8 +49,11 @@ def stopping_poses(
     Returns:
         How many poses there are, the present one not among them.
     """
+    # So hard can a corner be pushed while a step lasts.
+    gain = max(acceleration[0], acceleration[1], deceleration[0], deceleration[1])
+    gain += max(acceleration[2], deceleration[2]) * radius_m
     twist, before = present.copy(), np.empty(3)
-    x, y, yaw, t_s = 0.0, 0.0, 0.0, 0.0
+    x, y, yaw, t_s, way_m = 0.0, 0.0, 0.0, 0.0, 0.0
     brake = 0.0
     share, fastest = 1.0, np.zeros(3)
     count, stage, react_s = 0, 0, 0.0
@@ -55,7 +62,10 @@ def stopping_poses(
     while count < poses.shape[0]:
         before[:] = twist
         corner_mps = math.hypot(twist[0], twist[1]) + abs(twist[2]) * radius_m
-        step_s = 0.05 if corner_mps * 0.05 <= step_m else max(0.004, step_m / corner_mps)
+        fine_m = min(step_m, FINEST_M + GROWTH * way_m)
+        root = math.sqrt(corner_mps * corner_mps + 4.0 * gain * fine_m)
+        step_s = 0.5 * (root - corner_mps) / gain
+        step_s = min(LONGEST_STEP_S, max(SHORTEST_STEP_S, step_s))
         if t_s < react_s + hold_s:
             while stage < pending.shape[0] and t_s >= pending[stage, 3]:
                 stage += 1
@@ -97,6 +107,7 @@ def stopping_poses(
         y += step_s * (before[0] * sin + before[1] * cos)
         yaw += step_s * before[2]
         t_s += step_s
+        way_m += step_s * (math.hypot(before[0], before[1]) + abs(before[2]) * radius_m)
         poses[count, 0], poses[count, 1], poses[count, 2], poses[count, 3] = x, y, yaw, t_s
         count += 1
     return count
