@@ -11,6 +11,7 @@ from agent.kernels.clearance import signed_distance_m
 SHORTEST_STEP_S, LONGEST_STEP_S = 0.001, 0.05
 # Where the robot stands something may be almost touched: there steps are short, and grow.
 FINEST_M, GROWTH = 0.001, 0.1
+STANDSTILL = 1e-6  # m/s or rad/s
 
 
 @njit(cache=True, nogil=True)
@@ -54,8 +55,7 @@ def stopping_poses(
     gain += max(acceleration[2], deceleration[2]) * radius_m
     twist, before = present.copy(), np.empty(3)
     x, y, yaw, t_s, way_m = 0.0, 0.0, 0.0, 0.0, 0.0
-    brake = 0.0
-    share, fastest = 1.0, np.zeros(3)
+    brake_s, share, fastest = 0.0, 1.0, np.zeros(3)
     count, stage, react_s = 0, 0, 0.0
     if pending.shape[0] > 0:
         react_s = pending[-1, 3]
@@ -73,34 +73,20 @@ def stopping_poses(
             target = pending[stage, :3] if waits else command
             end_s = pending[stage, 3] if waits else react_s + hold_s
             step_s = min(step_s, end_s - t_s + 1e-9)
-            for axis in range(3):
-                change = target[axis] - twist[axis]
-                slowing = twist[axis] * change < 0.0
-                most = step_s * (deceleration[axis] if slowing else acceleration[axis])
-                twist[axis] += min(most, max(-most, change))
-        elif together:
-            if brake == 0.0:
-                fastest[:] = twist
-                for axis in range(3):
-                    brake = max(brake, abs(twist[axis]) / deceleration[axis])
-                if brake < 1e-6:
-                    break
-            share = max(0.0, share - step_s / brake)
-            for axis in range(3):
-                twist[axis] = share * fastest[axis]
-            if share == 0.0:
+            _approach(target, acceleration, deceleration, step_s, twist)
+        elif not together:
+            if not _brake_each(deceleration, step_s, twist):
                 break
         else:
-            moving = False
-            for axis in range(3):
-                most = step_s * deceleration[axis]
-                twist[axis] -= min(most, max(-most, twist[axis]))
-                moving = moving or abs(twist[axis]) > 1e-6
-            if not moving:
+            if brake_s == 0.0:
+                fastest[:] = twist
+                brake_s = np.abs(twist / deceleration).max()
+            share -= step_s / max(brake_s, step_s)
+            twist[:] = max(0.0, share) * fastest
+            if share <= 0.0:
                 break
         # Speeds change evenly within a step.
-        for axis in range(3):
-            before[axis] = 0.5 * (before[axis] + twist[axis])
+        before[:] = 0.5 * (before + twist)
         middle = yaw + 0.5 * step_s * before[2]
         cos, sin = math.cos(middle), math.sin(middle)
         x += step_s * (before[0] * cos - before[1] * sin)
@@ -111,6 +97,35 @@ def stopping_poses(
         poses[count, 0], poses[count, 1], poses[count, 2], poses[count, 3] = x, y, yaw, t_s
         count += 1
     return count
+
+
+@njit(cache=True, nogil=True)
+def _approach(
+    target: NDArray[np.float64],
+    acceleration: NDArray[np.float64],
+    deceleration: NDArray[np.float64],
+    step_s: float,
+    twist: NDArray[np.float64],
+) -> None:
+    """Change each axis towards a target as fast as it can in a step."""
+    for axis in range(3):
+        change = target[axis] - twist[axis]
+        slowing = twist[axis] * change < 0.0
+        most = step_s * (deceleration[axis] if slowing else acceleration[axis])
+        twist[axis] += min(most, max(-most, change))
+
+
+@njit(cache=True, nogil=True)
+def _brake_each(
+    deceleration: NDArray[np.float64], step_s: float, twist: NDArray[np.float64]
+) -> bool:
+    """Slow each axis as hard as it can be in a step, and return whether one had still to be."""
+    moving = False
+    for axis in range(3):
+        most = step_s * deceleration[axis]
+        twist[axis] -= min(most, max(-most, twist[axis]))
+        moving = moving or abs(twist[axis]) > STANDSTILL
+    return moving
 
 
 @njit(cache=True, nogil=True)
