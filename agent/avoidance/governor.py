@@ -45,6 +45,8 @@ class StopReason(StrEnum):
     BASE_FAULT = "base reports a fault"
     NOT_LOCALIZED = "not localized"
     MAP_CHANGE = "changes to another map"
+    ROUTE_SEARCH = "looks for a route"
+    NO_ROUTE = "no route to the next node"
     OBSTACLE = "obstacle in the protective field"
     BAD_COMMAND = "command is not a number"
 
@@ -180,6 +182,8 @@ class Governor:
             return self.stop(now_ns, StopReason.NO_SCAN)
         proposal = np.clip(proposal, -ABSURD, ABSURD)
         proposal /= max(1.0, float((np.abs(proposal) / self._fastest).max()))
+        push = math.hypot(proposal[0], proposal[1]) * abs(proposal[2])
+        proposal /= max(1.0, math.sqrt(push / self._limits.lateral_acceleration_mps2))
         pending = self._pending(measured_ns, now_ns)
         age_s = (measured_ns - self._seen_ns) * 1e-9
         passed, share = self._admissible(proposal, _array(present), pending, period_s, age_s)
@@ -267,7 +271,19 @@ class Governor:
             # The wheels stand as the proposal wants them, however fast the robot is by then.
             turn = slewed[0] * wanted[2] / wanted[0] if abs(wanted[0]) > 1e-9 else 0.0
             slewed[2] = min(self._fastest[2], max(-self._fastest[2], turn))
+        self._ease(slewed)
         return slewed
+
+    def _ease(self, slewed: NDArray[np.float64]) -> None:
+        """Hold back what grows, speed or turn, where both together push too hard."""
+        most = self._limits.lateral_acceleration_mps2
+        speed_mps, turn_radps = math.hypot(slewed[0], slewed[1]), abs(slewed[2])
+        if speed_mps * turn_radps <= most:
+            return
+        if turn_radps <= abs(self._command[2]) and not self._steers:
+            slewed[:2] *= most / (speed_mps * turn_radps)
+        else:
+            slewed[2] *= most / (speed_mps * turn_radps)
 
     def _near(
         self,

@@ -45,7 +45,8 @@ class MotionLimits:
     """What the base can do and what it is allowed to do.
 
     ``deceleration_mps2`` and ``yaw_deceleration_radps2`` are promises about the base: the distance
-    the governor keeps free is computed from them.
+    the governor keeps free is computed from them. ``lateral_acceleration_mps2`` is what a bend may
+    push the load aside.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -55,6 +56,7 @@ class MotionLimits:
     deceleration_mps2: Annotated[float, Gt(0), Le(10)] = 1.0
     yaw_acceleration_radps2: Annotated[float, Gt(0), Le(30)] = 1.5
     yaw_deceleration_radps2: Annotated[float, Gt(0), Le(30)] = 2.0
+    lateral_acceleration_mps2: Annotated[float, Gt(0), Le(30)] = 4.0
     margin_m: Annotated[float, Gt(0), Le(1)] = 0.06
     base_latency_s: Annotated[float, Gt(0), Le(1)] = 0.06
 

@@ -552,6 +552,7 @@ def limits() -> st.SearchStrategy[MotionLimits]:
         deceleration_mps2=_rounded(0.4, 3.0, 1),
         yaw_acceleration_radps2=_rounded(0.5, 6.0, 1),
         yaw_deceleration_radps2=_rounded(0.5, 6.0, 1),
+        lateral_acceleration_mps2=_rounded(0.1, 4.0, 1),
         margin_m=_rounded(0.05, 0.15),
         base_latency_s=st.integers(1, 60).map(lambda n: n * STEP_S),
     )

@@ -206,6 +206,7 @@ class Test1ThisCycleAndLatencyAndFullBrakingStayClear:
                 deceleration_mps2=st.floats(0.3, 10.0),
                 yaw_acceleration_radps2=st.floats(0.3, 30.0),
                 yaw_deceleration_radps2=st.floats(0.3, 30.0),
+                lateral_acceleration_mps2=st.floats(0.1, 30.0),
                 margin_m=st.floats(0.04, 0.3),
                 base_latency_s=st.integers(1, 200).map(lambda n: n * arena.STEP_S),
             ),
@@ -655,6 +656,8 @@ class Test8LimitsHoldForAnyInput:
             verdict = governor.govern(Twist(*wanted), Twist(*last.tolist()), period_s, NOW_NS)
             command = np.array(twist_of(verdict.command))
             assert (np.abs(command) <= fastest + 1e-12).all()
+            push_mps2 = math.hypot(command[0], command[1]) * abs(command[2])
+            assert push_mps2 <= limits.lateral_acceleration_mps2 + 1e-9
             if not verdict.command.is_stop:
                 change = np.abs(command - last)
                 assert (change <= period_s * np.maximum(up, down) + 1e-9).all()
@@ -678,6 +681,8 @@ class Test8LimitsHoldForAnyInput:
             last = Twist(*twist_of(command))
             assert abs(command.forward_mps) <= limits.speed_mps + 1e-12
             assert abs(command.yaw_rate_radps) <= limits.yaw_rate_radps + 1e-12
+            push_mps2 = abs(command.forward_mps * command.yaw_rate_radps)
+            assert push_mps2 <= limits.lateral_acceleration_mps2 + 1e-9
 
     @pytest.mark.parametrize("huge", [1e308, -1e308])
     def test_nothing_is_too_fast_to_be_slowed(self, huge):
