@@ -90,8 +90,6 @@ class Governor:
         """
         self._limits = limits
         self._steers = steers
-        self._footprint = footprint
-        self._radius_m = circumscribed_m(footprint)
         speeds = (limits.speed_mps, limits.speed_mps, limits.yaw_rate_radps)
         self._fastest = np.array(speeds)
         self._acceleration = np.array(
@@ -105,11 +103,22 @@ class Governor:
         self._seen_ns: int | None = None
         self._points_m = np.empty((0, 2))
         self._moving = np.empty((0, 5))
-        longest_s = limits.base_latency_s + ESCAPE_S
+        self.take_shape(footprint)
+
+    def take_shape(self, footprint: NDArray[np.float64]) -> None:
+        """Keep another footprint clear from now on, as with a load on board.
+
+        Args:
+            footprint: Shape ``(corners, 2)``, in the base frame.
+        """
+        self._footprint = footprint
+        self._radius_m = circumscribed_m(footprint)
+        longest_s = self._limits.base_latency_s + ESCAPE_S
         longest_s += 0.5 * float((self._fastest / self._deceleration).max())
-        ways_m = (limits.speed_mps + self._radius_m * limits.yaw_rate_radps) * longest_s
+        corner_mps = self._limits.speed_mps + self._radius_m * self._limits.yaw_rate_radps
         # Steps of the sweep to rest, and as many again where they are short.
-        self._poses = np.empty((SPARE_POSES + 2 * math.ceil(ways_m / SWEEP_STEP_M), 4))
+        count = SPARE_POSES + 2 * math.ceil(corner_mps * longest_s / SWEEP_STEP_M)
+        self._poses = np.empty((count, 4))
 
     @property
     def command(self) -> Twist:

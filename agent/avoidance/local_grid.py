@@ -44,7 +44,7 @@ class LocalGrid:
     def __init__(self, params: LocalGridParams, distance_limit_m: float) -> None:
         """Begin with nothing seen; distances to obstacles are exact up to the limit."""
         self._params = params
-        self._distance_limit_m = distance_limit_m
+        self.distance_limit_m = distance_limit_m
         cells = 4 * round(params.size_m / params.resolution_m / 4)
         self._cells = cells
         self._corner = (-cells // 2, -cells // 2)
@@ -169,7 +169,7 @@ class LocalGrid:
             self.origin_m,
             self.resolution_m,
             self.points_m,
-            self._distance_limit_m,
+            self.distance_limit_m,
             self.distance_m,
         )
 

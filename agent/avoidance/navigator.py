@@ -69,8 +69,8 @@ class Navigator:
     ) -> None:
         params, model = params or NavigatorParams(), model or MotionModel()
         self._limits = limits
-        reach_m = circumscribed_m(footprint) + params.planner.comfort_m
-        self._grid = LocalGrid(params.grid, reach_m + params.grid.resolution_m)
+        self._beyond_m = params.planner.comfort_m + params.grid.resolution_m
+        self._grid = LocalGrid(params.grid, circumscribed_m(footprint) + self._beyond_m)
         self.sight = Sight(lidars, self._grid, footprint, limits.margin_m, params.tracks)
         self._planner = Planner(params.planner, limits, model, footprint, self._grid.cells)
         self._replan_ns = round(params.planner.step_s * 1e9)
@@ -125,6 +125,17 @@ class Navigator:
         way = np.empty((0, 2)) if path is None else np.asarray(path, np.float64).reshape(-1, 2)
         wanted = self.plan(way, goal, velocity, now_ns)
         return self.govern(wanted, velocity, period_s, now_ns).command
+
+    def take_shape(self, footprint: NDArray[np.float64]) -> None:
+        """Drive with another footprint from now on, as with a load on board.
+
+        Args:
+            footprint: Shape ``(corners, 2)``, in the base frame.
+        """
+        self._grid.distance_limit_m = circumscribed_m(footprint) + self._beyond_m
+        self.sight.take_shape(footprint)
+        self._planner.take_shape(footprint)
+        self._governor.take_shape(footprint)
 
     def see(self, lidar: str, scan: Scan, odom_from_base: Pose2, velocity: Twist) -> None:
         """Take a scan; see :meth:`agent.avoidance.surroundings.Sight.see`."""

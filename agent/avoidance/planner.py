@@ -122,9 +122,7 @@ class Planner:
         self._limits = limits
         self._car = model.is_car
         self._bounds = control_bounds(limits, model).astype(np.float32)
-        self._discs = disc_cover(footprint, COVER_SLACK_M).astype(np.float32)
-        self._open_m = inscribed_m(footprint) + p.margin_m
-        self.wide_m = float(self._discs[0, 2]) + p.comfort_m
+        self.take_shape(footprint)
         self._noise = _noise(p.samples, p.steps, p.knots)
         self._spread = np.float32(p.spread) * (self._bounds[:, 1] - self._bounds[:, 0])
         self._controls = np.empty((p.steps, 3, p.samples), np.float32)
@@ -153,6 +151,12 @@ class Planner:
         )
         self._last = np.zeros((p.steps, 3), np.float32)
         self._target_m: NDArray[np.float64] | None = None
+
+    def take_shape(self, footprint: NDArray[np.float64]) -> None:
+        """Plan for another footprint from now on, ``(corners, 2)``, as with a load on board."""
+        self._discs = disc_cover(footprint, COVER_SLACK_M).astype(np.float32)
+        self._open_m = inscribed_m(footprint) + self._params.margin_m
+        self.wide_m = float(self._discs[0, 2]) + self._params.comfort_m
 
     def reset(self) -> None:
         """Forget the last plan."""

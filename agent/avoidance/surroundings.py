@@ -86,6 +86,10 @@ class Sight:
         self._returns: dict[str, tuple[Pose2, NDArray[np.float64]]] = {}
         self.newest_ms = 0
 
+    def take_shape(self, footprint: NDArray[np.float64]) -> None:
+        """Take the robot to be of another shape from now on, ``(corners, 2)``."""
+        self._footprint = footprint
+
     def reset(self) -> None:
         """Forget everything."""
         for tracker in self._trackers.values():

@@ -488,7 +488,10 @@ def drive(case: Case, brake: bool = True) -> Iterator[Cycle]:
         braked: tuple[NDArray[np.float64], ...] = ()
         if brake and (any(base.twist) or not command.is_stop):
             stop_ns = until_ns if case.punctual else command.valid_until_ns
-            braked = (base.braked(stop_ns), base.braked_on_the_arc(stop_ns))
+            braked = (base.braked(stop_ns),)
+            if not command.is_stop:
+                # Of one that stops already it is known that it brakes each axis for itself.
+                braked = (*braked, base.braked_on_the_arc(stop_ns))
         pose, twist = base.pose, base.twist
         poses = base.advance(until_ns)
         yield Cycle(now_ns, pose, twist, wanted, verdict, poses, braked, tuple(arrived))

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from agent.avoidance.governor import StopReason
 from agent.avoidance.motion import Drive, MotionLimits, MotionModel
@@ -53,10 +54,15 @@ def twist_of_command(command: VelocityCommand) -> Twist:
 
 
 def drive_to(
-    goal: Goal, discs: Discs, limit_s: float, drive: Drive = Drive.DIFFERENTIAL
+    goal: Goal,
+    discs: Discs,
+    limit_s: float,
+    drive: Drive = Drive.DIFFERENTIAL,
+    footprint: NDArray[np.float64] = FOOTPRINT,
 ) -> tuple[Pose2, float, list[Twist]]:
     """Return where the drive ended, the least clearance, and all commands."""
     navigator, pose, pending, twist = navigator_of(drive), HERE, Twist(), Twist()
+    navigator.take_shape(footprint)
     least, commands = math.inf, []
     for cycle in range(round(limit_s / CYCLE_S)):
         now_ns = cycle * CYCLE_NS
@@ -67,7 +73,7 @@ def drive_to(
         pose = pose @ moved_by(twist, CYCLE_S)
         for x_m, y_m, radius_m in discs:
             at = pose.inverse().transform(x_m, y_m)
-            least = min(least, signed_distance_m(*at, FOOTPRINT) - radius_m)
+            least = min(least, signed_distance_m(*at, footprint) - radius_m)
         if command.is_stop and twist == Twist() and navigator.verdict.reason is None and cycle:
             break
     return pose, least, commands
@@ -93,6 +99,18 @@ def test_it_goes_around_what_stands_in_the_way_and_stops_at_the_goal(drive: Driv
 def test_a_goal_with_a_heading_is_reached_with_it(drive: Drive, goal: Goal) -> None:
     pose, *_ = drive_to(goal, [], 25.0, drive)
     assert is_there(pose, replace(goal, tolerance_m=0.07, tolerance_rad=0.07))
+
+
+def test_with_a_load_on_board_it_keeps_out_of_a_gate_that_has_become_too_narrow() -> None:
+    sides = [*range(-30, 0), *range(1, 31)]
+    gate = [(2.0, math.copysign(0.25 + 0.3 * abs(k), k), 0.16) for k in sides]  # 0.78 m wide
+    goal = Goal(4.0, 0.0)
+    pose, least, _ = drive_to(goal, gate, 15.0)
+    assert is_there(pose, goal)
+    assert least > 0.05
+    pose, least, _ = drive_to(goal, gate, 10.0, footprint=rectangle(0.7, 0.9))
+    assert pose.x_m < 2.0
+    assert least > 0.03
 
 
 def test_the_same_input_gives_the_same_commands() -> None:
