@@ -15,6 +15,10 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.avoidance.governor import StopReason
+from agent.avoidance.motion import MotionLimits
+from agent.avoidance.navigator import Navigator
+from agent.avoidance.surroundings import LidarMount
 from agent.docking.carrier import Carrier, Leg, Section
 from agent.docking.detection import CarrierDetector, DetectorParams, Returns
 from agent.docking.manoeuvre import Docking, DockingParams, DockingStep, DriveLimits, Phase
@@ -22,10 +26,11 @@ from agent.docking.track import CarrierTrack
 from agent.geometry.points import moved
 from agent.geometry.polygon import rectangle
 from agent.geometry.pose import Pose2
+from agent.geometry.twist import Twist
 from agent.localization.deskew import deskew
 from agent.localization.odometry_history import OdometryHistory
 from drivers.base.differential import DifferentialOdometry
-from drivers.measurement import Odometry, Scan
+from drivers.measurement import Odometry, Scan, VelocityCommand
 from hil.errors import BenchError
 from hil.plant.plant import LidarParameters, Plant, RobotParameters
 from hil.plant.robot import DriveParameters
@@ -41,6 +46,10 @@ P95_M, P95_RAD = 0.01, math.radians(0.5)
 MOST_M, MOST_RAD = 0.015, math.radians(0.8)
 ROBOT_LENGTH_M, ROBOT_WIDTH_M = 0.7, 0.5
 CARRIER_LENGTH_M, CARRIER_WIDTH_M = 1.2, 0.8
+LIDAR: Final = "lidar"
+LIMITS: Final = MotionLimits(
+    speed_mps=0.8, deceleration_mps2=0.5, yaw_deceleration_radps2=1.0, base_latency_s=0.06
+)
 EXPECTED: Final = Pose2(0.0, 0.0, 0.0)
 DRIVE: Final = DriveParameters(
     track_m=0.4, left_scale=1.003, right_scale=0.998, slip_m_per_sqrt_m=0.003
@@ -269,7 +278,10 @@ class _Run:
         # The odometry begins at zero where the robot stands, and the order knows no better.
         self._track = CarrierTrack(detector, setting.start.inverse() @ EXPECTED)
         footprint = rectangle(ROBOT_LENGTH_M, ROBOT_WIDTH_M)
+        self._params = params
         self._docking = Docking(params, DriveLimits(), footprint, setting.carrier.outline_m)
+        mount = LidarMount(Pose2(*self.robot.lidar.base_from_lidar))
+        self._navigator = Navigator(LIMITS, footprint, {LIDAR: mount})
         self.now_ns = 0
 
     def tick(self) -> DockingStep:
@@ -282,14 +294,27 @@ class _Run:
         self._history.add(odometry)
         stamp_ns = self.now_ns - REVOLUTION_NS
         odom_from_base = self._history.at(stamp_ns)
+        velocity = Twist(odometry.forward_mps, 0.0, odometry.yaw_rate_radps)
         if self.now_ns % REVOLUTION_NS == 0 and odom_from_base is not None:
-            self._see(self.robot.scan(self.now_ns), odom_from_base)
+            scan = self.robot.scan(self.now_ns)
+            self._see(scan, odom_from_base)
+            self._navigator.see(LIDAR, scan, odom_from_base, velocity)
         newest = Pose2(odometry.x_m, odometry.y_m, odometry.yaw_rad)
         step = self._docking.step(self._track, newest, self.now_ns)
-        self.robot.command(step.twist.forward_mps, step.twist.yaw_rate_radps)
+        command = self._govern(step.twist, velocity, newest)
+        self.robot.command(command.forward_mps, command.yaw_rate_radps)
         self.record.true_path.append(self.robot.plant.truth.pose)
         self.record.phases.append(step.phase)
         return step
+
+    def _govern(self, wanted: Twist, velocity: Twist, here: Pose2) -> VelocityCommand:
+        """Let the governor have the last word, as in the daemon."""
+        self._navigator.place(here, here)
+        if self._navigator.sight.oldest_ns is None:
+            return self._navigator.stop(self.now_ns, StopReason.NO_SCAN).command
+        return self._navigator.govern(
+            wanted, velocity, TICK_NS * 1e-9, self.now_ns, margin_m=self._params.least_margin_m
+        ).command
 
     def _see(self, scan: Scan, odom_from_base: Pose2) -> None:
         lidar = self.robot.lidar

@@ -89,6 +89,7 @@ class Governor:
             steers: Whether the base is car-like, so that it turns only as it drives.
         """
         self._limits = limits
+        self._margin_m = limits.margin_m
         self._steers = steers
         speeds = (limits.speed_mps, limits.speed_mps, limits.yaw_rate_radps)
         self._fastest = np.array(speeds)
@@ -166,6 +167,7 @@ class Governor:
         period_s: float,
         now_ns: int,
         measured_ns: int | None = None,
+        margin_m: float | None = None,
     ) -> Verdict:
         """Pass, slow or refuse a proposed twist.
 
@@ -180,8 +182,11 @@ class Governor:
             now_ns: Monotonic time.
             measured_ns: When the speed was measured, and the base was where :meth:`see` told what
                 is around it; now, if not given.
+            margin_m: Clearance to keep, as between the legs of a carrier that is docked to; that of
+                the limits, if not given.
         """
         measured_ns = now_ns if measured_ns is None else measured_ns
+        self._margin_m = self._limits.margin_m if margin_m is None else margin_m
         proposal = _array(wanted)
         if not (np.isfinite(proposal).all() and np.isfinite(_array(present)).all()):
             return self.stop(now_ns, StopReason.BAD_COMMAND)
@@ -314,7 +319,7 @@ class Governor:
         """
         speed_mps = math.hypot(twist[0], twist[1])
         brake_s = float((twist / self._deceleration).max())
-        around_m = self._radius_m + self._limits.margin_m + SWEEP_STEP_M
+        around_m = self._radius_m + self._margin_m + SWEEP_STEP_M
         return around_m + speed_mps * (react_s + 0.5 * brake_s)
 
     def _is_clear(
@@ -347,7 +352,7 @@ class Governor:
                 self._poses[:count],
                 self._footprint,
                 self._radius_m,
-                self._limits.margin_m,
+                self._margin_m,
                 points_m,
                 moving,
                 age_s,

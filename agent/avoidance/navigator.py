@@ -212,6 +212,7 @@ class Navigator:
         period_s: float,
         now_ns: int,
         measured_ns: int | None = None,
+        margin_m: float | None = None,
     ) -> Verdict:
         """Pass, slow or refuse a twist; see :meth:`agent.avoidance.governor.Governor.govern`.
 
@@ -221,12 +222,15 @@ class Navigator:
             period_s: Time since the last verdict.
             now_ns: Monotonic time.
             measured_ns: When velocity and place were measured; now, if not given.
+            margin_m: Clearance to keep; that of the limits, if not given.
         """
         measured_ns = now_ns if measured_ns is None else measured_ns
         reach_m = self._governor.reach_m((now_ns - measured_ns) * 1e-9)
         points_m, moving = self.sight.dangers(self._odom_from_base, reach_m, measured_ns)
         self._governor.see(points_m, measured_ns, moving)
-        self.verdict = self._governor.govern(wanted, velocity, period_s, now_ns, measured_ns)
+        self.verdict = self._governor.govern(
+            wanted, velocity, period_s, now_ns, measured_ns, margin_m
+        )
         return self.verdict
 
     def stop(self, now_ns: int, reason: StopReason | None, culprit: str = "") -> Verdict:

@@ -72,6 +72,7 @@ class DockingParams:
         turn_radps: On the spot.
         settling_m: Way over which the lateral error decays by the factor e.
         margin_m: What the footprint keeps of the carrier's marks on the way in.
+        least_margin_m: What the governor insists on meanwhile, of anything it sees.
         tolerance_m: Error along the axis that is left as it is.
         lateral_tolerance_m: Lateral error at the end pose that asks for another attempt.
         tolerance_rad: Error of heading that is left as it is.
@@ -93,6 +94,7 @@ class DockingParams:
     turn_radps: Annotated[float, Gt(0), Le(2)] = 0.6
     settling_m: Annotated[float, Gt(0), Le(1)] = 0.18
     margin_m: Annotated[float, Gt(0), Le(0.2)] = 0.03
+    least_margin_m: Annotated[float, Gt(0), Le(0.2)] = 0.01
     tolerance_m: Annotated[float, Gt(0), Le(0.05)] = 0.003
     lateral_tolerance_m: Annotated[float, Gt(0), Le(0.05)] = 0.006
     tolerance_rad: Annotated[float, Gt(0), Le(0.1)] = math.radians(0.15)
