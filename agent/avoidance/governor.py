@@ -8,6 +8,7 @@ command is slowed, keeping its curvature, until that holds. Anything unknown mea
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -221,22 +222,23 @@ class Governor:
         Halving keeps it monotone: a point more can only turn a pass into a refusal, and after a
         refusal only smaller shares are tried.
         """
-        hold_s = max(period_s, LEAST_HOLD_S)
-        near_m = self._near(present, pending, proposal, hold_s)
+        # The next cycle brakes, or there is none any more and the command runs out.
+        holds_s = (period_s, LEAST_HOLD_S) if period_s < LEAST_HOLD_S else (period_s,)
+        near_m = self._near(present, pending, proposal, holds_s[-1])
         # What runs into a robot that brakes must not keep it from getting away, if it can.
         brakes_in_vain = len(self._moving) > 0 and not self._is_clear(
-            np.zeros(3), present, pending, hold_s, near_m[:0], self._moving, age_s
+            np.zeros(3), present, pending, holds_s, near_m[:0], self._moving, age_s
         )
 
         def passes(command: NDArray[np.float64]) -> bool:
             if not brakes_in_vain:
                 return self._is_clear(
-                    command, present, pending, hold_s, near_m, self._moving, age_s
+                    command, present, pending, holds_s, near_m, self._moving, age_s
                 )
             return self._is_clear(
-                command, present, pending, hold_s, near_m, NOTHING_MOVES, age_s
+                command, present, pending, holds_s, near_m, NOTHING_MOVES, age_s
             ) and self._is_clear(
-                command, present, pending, ESCAPE_S, near_m[:0], self._moving, age_s
+                command, present, pending, (ESCAPE_S,), near_m[:0], self._moving, age_s
             )
 
         full = self._slewed(proposal, period_s)
@@ -327,13 +329,13 @@ class Governor:
         command: NDArray[np.float64],
         present: NDArray[np.float64],
         pending: NDArray[np.float64],
-        hold_s: float,
+        holds_s: tuple[float, ...],
         points_m: NDArray[np.float64],
         moving: NDArray[np.float64],
         age_s: float,
     ) -> bool:
         """Whether nothing is met, however the base brakes: on the arc, or each axis for itself."""
-        for together in (False, True):
+        for hold_s, together in product(holds_s, (True, False)):
             count = stopping_poses(
                 present,
                 pending,
