@@ -75,7 +75,7 @@ class LocalGrid:
 
     @property
     def points_m(self) -> NDArray[np.float64]:
-        """Where there are obstacles, shape ``(points, 2)``."""
+        """Where the last measurement took obstacles to be, shape ``(points, 2)``."""
         return self._points_m[: self._count]
 
     def clear(self) -> None:
@@ -154,17 +154,29 @@ class LocalGrid:
             self._seen_ms,
         )
 
-    def measure(self, now_ms: int, moving: NDArray[np.float64]) -> None:
+    def measure(
+        self,
+        now_ms: int,
+        moving: NDArray[np.float64],
+        place_m: tuple[float, float],
+        doubt_m: float,
+    ) -> None:
         """Work out the distances to what stands; what moves is left to whoever predicts it.
 
         Args:
             now_ms: When.
             moving: Shape ``(objects, 5)`` or wider: x, y, vx, vy and radius.
+            place_m: Where the base is.
+            doubt_m: How far around it what has not been seen counts as standing there; farther off
+                it will have been seen before the robot gets there.
         """
         since_ms = now_ms - round(self._params.memory_s * 1e3)
         self._count = occupied_points(
             self._belief, self._point_m, self._hit_ms, since_ms, moving, self._points_m
         )
+        unseen_m = self._doubtful(place_m, doubt_m, since_ms, hits=False)
+        self._points_m[self._count : self._count + len(unseen_m)] = unseen_m
+        self._count += len(unseen_m)
         splat_distance(
             self.origin_m,
             self.resolution_m,
@@ -187,15 +199,21 @@ class LocalGrid:
             Shape ``(points, 2)``: hits, and centres of cells that were not seen.
         """
         since_ms = now_ms - round(self._params.memory_s * 1e3)
+        return self._doubtful((x_m, y_m), radius_m, since_ms, hits=True)
+
+    def _doubtful(
+        self, place_m: tuple[float, float], radius_m: float, since_ms: int, *, hits: bool
+    ) -> NDArray[np.float64]:
         count = doubtful_points(
             self.origin_m,
             self.resolution_m,
-            (x_m, y_m),
+            place_m,
             radius_m,
             since_ms,
             self._belief,
             self._point_m,
             self._seen_ms,
+            hits,
             self._doubtful_m,
         )
         return self._doubtful_m[:count]

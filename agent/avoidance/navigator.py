@@ -33,6 +33,7 @@ JUMP_M, JUMP_RAD = 0.5, 0.35  # from here on a pose is another one, and not a tr
 LOST_STEP_S = 0.5  # a longer gap between steps begins anew
 FIRST_PERIOD_S = 0.05
 TURN_RESERVE = 0.5
+DOUBT_M = 1.0  # so near to the robot the planner shuns, as the governor does, what nobody has seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +195,8 @@ class Navigator:
         after = self._after(velocity, latency_s)
         start = self._odom_from_base @ moved_by(_mean(velocity, after), latency_s)
         moving = self.sight.moving(now_ns + round(self._limits.base_latency_s * 1e9))
-        self._grid.measure(self.sight.newest_ms, moving)
+        here = (self._odom_from_base.x_m, self._odom_from_base.y_m)
+        self._grid.measure(self.sight.newest_ms, moving, here, DOUBT_M)
         odom_from_map = (self._map_from_odom or Pose2.identity()).inverse()
         way_m = moved(odom_from_map, self._way_left(path, goal))
         if fence is not None:

@@ -244,6 +244,7 @@ def doubtful_points(
     belief: NDArray[np.int8],
     point_m: NDArray[np.float32],
     seen_ms: NDArray[np.int32],
+    hits: bool,
     points_m: NDArray[np.float64],
 ) -> int:
     """Collect the hits around a place, and the centres of the cells that have not been seen.
@@ -257,6 +258,7 @@ def doubtful_points(
         belief: As for :func:`integrate_rays`.
         point_m: The same.
         seen_ms: The same.
+        hits: Whether the hits are wanted too.
         points_m: float64 output, shape ``(most, 2)``.
 
     Returns:
@@ -272,6 +274,8 @@ def doubtful_points(
     for row in range(low_row, high_row + 1):
         for column in range(low_column, high_column + 1):
             if belief[row, column] >= OCCUPIED:
+                if not hits:
+                    continue
                 x, y = float(point_m[row, column, 0]), float(point_m[row, column, 1])
             elif seen_ms[row, column] < since_ms and _can_hide(seen_ms, row, column, since_ms):
                 x = origin_m[0] + (column + 0.5) * resolution_m
