@@ -39,7 +39,7 @@ NOSE = MappingProxyType({"front": Scanner(ROBOT.lidar)})
 
 # As on many a transport robot: at two opposite corners, a hand's breadth out, each with a view of
 # 270 degrees, so that both together see all around. The rest is the robot itself.
-_INWARDS = ((2.27, -2.27),)
+_INWARDS = ((2.34, -2.34),)
 CORNERS = MappingProxyType(
     {
         "front": Scanner(

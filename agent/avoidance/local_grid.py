@@ -129,30 +129,16 @@ class LocalGrid:
             self._seen_ms,
         )
 
-    def stand(
-        self,
-        odom_from_base: Pose2,
-        footprint: NDArray[np.float64],
-        margin_m: float,
-        now_ms: int,
-    ) -> None:
+    def stand(self, odom_from_base: Pose2, footprint: NDArray[np.float64], now_ms: int) -> None:
         """Take the place where the robot itself stands for free.
 
         Args:
             odom_from_base: Where the base is.
             footprint: Shape ``(corners, 2)``, in the base frame.
-            margin_m: How far around it blind spots count as seen.
             now_ms: When.
         """
-        mark_seen(
-            self.origin_m,
-            self.resolution_m,
-            moved(odom_from_base, footprint),
-            margin_m,
-            now_ms,
-            self._belief,
-            self._seen_ms,
-        )
+        polygon = moved(odom_from_base, footprint)
+        mark_seen(self.origin_m, self.resolution_m, polygon, now_ms, self._belief, self._seen_ms)
 
     def measure(
         self,

@@ -72,7 +72,7 @@ class Navigator:
         self._limits = limits
         self._beyond_m = params.planner.comfort_m + params.grid.resolution_m
         self._grid = LocalGrid(params.grid, circumscribed_m(footprint) + self._beyond_m)
-        self.sight = Sight(lidars, self._grid, footprint, limits.margin_m, params.tracks)
+        self.sight = Sight(lidars, self._grid, footprint, params.tracks)
         self._planner = Planner(params.planner, limits, model, footprint, self._grid.cells)
         self._replan_ns = round(params.planner.step_s * 1e9)
         self._governor = Governor(limits, footprint, steers=model.is_car)

@@ -64,7 +64,6 @@ class Sight:
         mounts: Mapping[str, LidarMount],
         grid: LocalGrid,
         footprint: NDArray[np.float64],
-        margin_m: float,
         tracks: TrackParams,
     ) -> None:
         """Begin with nothing seen.
@@ -73,14 +72,11 @@ class Sight:
             mounts: How each lidar is mounted, by name.
             grid: Where what was seen is remembered.
             footprint: Shape ``(corners, 2)``, in the base frame.
-            margin_m: How near to it obstacles may not come; whatever no lidar sees so near to where
-                the robot stands is up to whoever has put it there.
             tracks: How to follow what moves.
         """
         self._mounts = mounts
         self._grid = grid
         self._footprint = footprint
-        self._margin_m = margin_m
         self._trackers = {name: ObjectTracker(tracks) for name in mounts}
         self._stamps_ns: dict[str, int] = {}
         self._returns: dict[str, tuple[Pose2, NDArray[np.float64]]] = {}
@@ -134,7 +130,7 @@ class Sight:
         self.newest_ms = scan.stamp_ns // 1_000_000
         self._grid.follow(odom_from_base)
         self._grid.see(odom_from_base, (eye.x_m, eye.y_m), ends_m, back, self.newest_ms)
-        self._grid.stand(odom_from_base, self._footprint, self._margin_m, self.newest_ms)
+        self._grid.stand(odom_from_base, self._footprint, self.newest_ms)
         points_m = ends_m[back]
         self._returns[lidar] = (odom_from_base, points_m)
         self._trackers[lidar].update(

@@ -95,43 +95,32 @@ def mark_seen(
     origin_m: tuple[float, float],
     resolution_m: float,
     polygon: NDArray[np.float64],
-    margin_m: float,
     now_ms: int,
     belief: NDArray[np.int8],
     seen_ms: NDArray[np.int32],
 ) -> None:
     """Take the cells that a polygon covers, even partly, for free: the robot itself stands there.
 
-    Within the margin around it nothing is believed free that was hit, but what no lidar can see
-    there is not held to be full of obstacles: the robot could never start.
-
     Args:
         origin_m: Lower left corner of the grid.
         resolution_m: Side of a cell.
         polygon: float64, shape ``(corners, 2)``.
-        margin_m: How far around it counts as seen.
         now_ms: When.
         belief: As for :func:`integrate_rays`, updated.
         seen_ms: The same.
     """
     rows, columns = belief.shape
-    reach_m = max(margin_m, 0.5 * resolution_m)
-    low_column = max(0, int((polygon[:, 0].min() - reach_m - origin_m[0]) / resolution_m))
-    high_column = min(
-        columns - 1, int((polygon[:, 0].max() + reach_m - origin_m[0]) / resolution_m)
-    )
-    low_row = max(0, int((polygon[:, 1].min() - reach_m - origin_m[1]) / resolution_m))
-    high_row = min(rows - 1, int((polygon[:, 1].max() + reach_m - origin_m[1]) / resolution_m))
+    low_column = max(0, int((polygon[:, 0].min() - origin_m[0]) / resolution_m))
+    high_column = min(columns - 1, int((polygon[:, 0].max() - origin_m[0]) / resolution_m))
+    low_row = max(0, int((polygon[:, 1].min() - origin_m[1]) / resolution_m))
+    high_row = min(rows - 1, int((polygon[:, 1].max() - origin_m[1]) / resolution_m))
     for row in range(low_row, high_row + 1):
         for column in range(low_column, high_column + 1):
             x = origin_m[0] + (column + 0.5) * resolution_m
             y = origin_m[1] + (row + 0.5) * resolution_m
-            away_m = signed_distance_m(x, y, polygon)
-            if away_m < 0.5 * resolution_m:
+            if signed_distance_m(x, y, polygon) < 0.5 * resolution_m:
                 seen_ms[row, column] = now_ms
                 belief[row, column] = 0
-            elif away_m < margin_m:
-                seen_ms[row, column] = now_ms
 
 
 @njit(cache=True, nogil=True)

@@ -24,7 +24,7 @@ STILL = Twist()
 
 def sight_with(mounts: dict[str, LidarMount]) -> Sight:
     grid = LocalGrid(LocalGridParams(size_m=4.0), 0.5)
-    return Sight(mounts, grid, rectangle(0.4, 0.2), 0.06, TrackParams())
+    return Sight(mounts, grid, rectangle(0.4, 0.2), TrackParams())
 
 
 def scan_of(angles_rad, ranges_m, stamp_ns: int = 0) -> Scan:

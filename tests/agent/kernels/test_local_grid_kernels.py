@@ -134,7 +134,7 @@ def test_where_the_robot_stands_is_free() -> None:
     layers = Layers()
     layers.belief[:] = 5
     square = np.array([[-0.3, 0.0], [0.3, 0.0], [0.3, 0.4], [-0.3, 0.4]])
-    kernels.mark_seen(ORIGIN, CELL_M, square, 0.0, 9, layers.belief, layers.seen)
+    kernels.mark_seen(ORIGIN, CELL_M, square, 9, layers.belief, layers.seen)
     rows, columns = np.indices(SHAPE)
     x, y = ORIGIN[0] + (columns + 0.5) * CELL_M, ORIGIN[1] + (rows + 0.5) * CELL_M
     inside = (np.abs(x) < 0.3) & (y > 0.0) & (y < 0.4)
@@ -142,17 +142,3 @@ def test_where_the_robot_stands_is_free() -> None:
     assert (layers.seen[inside] == 9).all()
     outside = (np.abs(x) > 0.36) | (y < -0.06) | (y > 0.46)
     assert (layers.belief[outside] == 5).all()
-
-
-def test_around_where_the_robot_stands_blind_spots_count_as_seen_and_hits_stay() -> None:
-    layers = Layers()
-    layers.belief[:] = 5
-    square = np.array([[-0.3, 0.0], [0.3, 0.0], [0.3, 0.4], [-0.3, 0.4]])
-    kernels.mark_seen(ORIGIN, CELL_M, square, 0.2, 9, layers.belief, layers.seen)
-    rows, columns = np.indices(SHAPE)
-    x, y = ORIGIN[0] + (columns + 0.5) * CELL_M, ORIGIN[1] + (rows + 0.5) * CELL_M
-    away = np.hypot(np.maximum(np.abs(x) - 0.3, 0.0), np.maximum(np.abs(y - 0.2) - 0.2, 0.0))
-    ring = (away > 0.06) & (away < 0.2)
-    assert ring.any()
-    assert (layers.belief[ring] == 5).all()
-    np.testing.assert_array_equal(layers.seen[away > 0.06] == 9, (away < 0.2)[away > 0.06])
