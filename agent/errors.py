@@ -95,8 +95,8 @@ class RouteNotFound(AgentError):
         "them is in the way."
     )
 
-    def __init__(self, obstruction: str) -> None:
-        super().__init__(obstruction)
+    def __init__(self, obstruction: str, **context: str) -> None:
+        super().__init__(obstruction, **context)
         self.obstruction = obstruction
 
 

@@ -35,10 +35,11 @@ def disc_cover(polygon: NDArray[np.float64], slack_m: float) -> NDArray[np.float
     ys = center[1] + step * np.arange(-half[1], half[1] + 1)
     grid = np.array([(x, y) for x in xs for y in ys])
     radii = np.array([-float(signed_distance_m(x, y, polygon)) for x, y in grid])
-    grid, radii = grid[radii > slack_m], radii[radii > slack_m]
+    inside = np.flatnonzero(radii > slack_m)
+    twins = _twins(grid, inside, len(ys), center[1])
+    grid, radii = grid[inside], radii[inside]
     away = np.hypot(grid[:, None, 0] - outline[None, :, 0], grid[:, None, 1] - outline[None, :, 1])
     covers = away <= radii[:, None] + slack_m
-    twins = [_twin(grid, 2.0 * center[1] - y, x) for x, y in grid]
     pairs = covers | covers[twins]
     left = np.ones(len(outline), np.bool_)
     discs = [(center[0], center[1], around)]
@@ -47,14 +48,27 @@ def disc_cover(polygon: NDArray[np.float64], slack_m: float) -> NDArray[np.float
         best = int(gains.argmax())
         if gains[best] == 0:
             break
-        for index in sorted({best, twins[best]}):
+        for index in sorted({best, int(twins[best])}):
             discs.append((grid[index, 0], grid[index, 1], radii[index]))
         left &= ~pairs[best]
     return np.array(discs)
 
 
-def _twin(grid: NDArray[np.float64], y_m: float, x_m: float) -> int:
-    return int(np.argmin(np.hypot(grid[:, 0] - x_m, grid[:, 1] - y_m)))
+def _twins(
+    grid: NDArray[np.float64], inside: NDArray[np.int64], columns: int, middle_m: float
+) -> NDArray[np.int64]:
+    """Return which of the places inside is nearest to the mirror image of each of them.
+
+    On the grid that is the image itself, unless it lies outside.
+    """
+    rank = np.full(len(grid), -1)
+    rank[inside] = np.arange(len(inside))
+    twins: NDArray[np.int64] = rank[inside + columns - 1 - 2 * (inside % columns)]
+    for alone in np.flatnonzero(twins < 0):
+        x_m, y_m = grid[inside[alone]]
+        away = np.hypot(grid[inside, 0] - x_m, grid[inside, 1] - (2.0 * middle_m - y_m))
+        twins[alone] = np.argmin(away)
+    return twins
 
 
 def _outline(polygon: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -97,6 +97,84 @@ def _push(
 
 
 @njit(cache=True, nogil=True)
+def settle(
+    cost: NDArray[np.float32],
+    resolution_m: float,
+    here: tuple[int, int],
+    beyond: float,
+    to_go: NDArray[np.float32],
+    sources: NDArray[np.int64],
+    entries: NDArray[np.int32],
+    bucket: NDArray[np.int32],
+    progress: NDArray[np.int64],
+    enough: NDArray[np.float64],
+    most: int,
+) -> bool:
+    """Go on spreading the cost to go, for so many entries of the queue.
+
+    Args:
+        cost: As for :func:`propagate`.
+        resolution_m: Side of a cell.
+        here: Row and column of the robot.
+        beyond: How much dearer than here a place may be to matter.
+        to_go: Updated.
+        sources: int64, shape ``(k,)``, flat indices of the cells to begin from, cheapest first.
+        entries: Workspace.
+        bucket: Workspace; -1 everywhere on the first call.
+        progress: int64, shape ``(4,)``: sources that have entered, entries written, entries taken
+            and level; zeros on the first call.
+        enough: float64, shape ``(1,)``, cost above which nothing matters; infinite at first.
+        most: Entries to take before coming back.
+
+    Returns:
+        Whether all is settled.
+    """
+    rows, columns = cost.shape
+    per_width = 1.0 / (0.9 * resolution_m)
+    ring = bucket.shape[0]
+    flat = to_go.ravel()
+    upcoming, free, taken, level = progress[0], progress[1], progress[2], progress[3]
+    last = taken + most
+    while (taken < free or upcoming < len(sources)) and level <= enough[0] * per_width:
+        if taken >= last:
+            progress[0], progress[1], progress[2], progress[3] = upcoming, free, taken, level
+            return False
+        if taken == free:
+            level = int(flat[sources[upcoming]] * per_width)
+        slot = level % ring
+        # Sources may lie farther apart in cost than the ring is wide: each enters in its turn.
+        while upcoming < len(sources) and int(flat[sources[upcoming]] * per_width) <= level:
+            free = _push(sources[upcoming], slot, free, entries, bucket)
+            upcoming += 1
+        while bucket[slot] >= 0 and taken < last:
+            entry = bucket[slot]
+            bucket[slot] = entries[entry, 1]
+            taken += 1
+            row, column = entries[entry, 0] // columns, entries[entry, 0] % columns
+            settled = float(to_go[row, column])
+            if row == here[0] and column == here[1]:
+                enough[0] = settled + beyond
+            # A cell waits in every bucket it was ever put into; only the last time counts.
+            if int(settled * per_width) != level:
+                continue
+            for i in range(max(0, row - 1), min(rows, row + 2)):
+                for j in range(max(0, column - 1), min(columns, column + 2)):
+                    if to_go[i, j] <= settled:
+                        continue
+                    step = resolution_m * (1.41421356 if i != row and j != column else 1.0)
+                    # A metre costs what it does half here, half there.
+                    price = 0.5 * (float(cost[row, column]) + float(cost[i, j]))
+                    there = np.float32(settled + step * price)
+                    if there < to_go[i, j]:
+                        to_go[i, j] = there
+                        to_slot = int(float(there) * per_width) % ring
+                        free = _push(i * columns + j, to_slot, free, entries, bucket)
+        if bucket[slot] < 0:
+            level += 1
+    return True
+
+
+@njit(cache=True, nogil=True)
 def propagate(
     cost: NDArray[np.float32],
     resolution_m: float,
@@ -122,48 +200,17 @@ def propagate(
             they must be wider than the dearest step.
     """
     rows, columns = cost.shape
-    per_width = 1.0 / (0.9 * resolution_m)
-    ring = bucket.shape[0]
     bucket[:] = -1
-    # Sources may lie farther apart in cost than the ring is wide: they enter when it is their turn.
     sources = np.flatnonzero(to_go.ravel() < np.inf)
-    keys = to_go.ravel()[sources]
-    order = np.argsort(keys, kind="mergesort")
-    upcoming, free, taken, level = 0, 0, 0, 0
-    enough = np.inf
-    while (taken < free or upcoming < len(order)) and level <= enough * per_width:
-        if taken == free:
-            level = int(keys[order[upcoming]] * per_width)
-        slot = level % ring
-        while upcoming < len(order) and int(keys[order[upcoming]] * per_width) <= level:
-            free = _push(sources[order[upcoming]], slot, free, entries, bucket)
-            upcoming += 1
-        while bucket[slot] >= 0:
-            entry = bucket[slot]
-            bucket[slot] = entries[entry, 1]
-            taken += 1
-            row, column = entries[entry, 0] // columns, entries[entry, 0] % columns
-            settled = float(to_go[row, column])
-            if row == here[0] and column == here[1]:
-                enough = settled + beyond
-            # A cell waits in every bucket it was ever put into; only the last time counts.
-            if int(settled * per_width) != level:
-                continue
-            for i in range(max(0, row - 1), min(rows, row + 2)):
-                for j in range(max(0, column - 1), min(columns, column + 2)):
-                    if to_go[i, j] <= settled:
-                        continue
-                    step = resolution_m * (1.41421356 if i != row and j != column else 1.0)
-                    # A metre costs what it does half here, half there.
-                    price = 0.5 * (float(cost[row, column]) + float(cost[i, j]))
-                    there = np.float32(settled + step * price)
-                    if there < to_go[i, j]:
-                        to_go[i, j] = there
-                        to_slot = int(float(there) * per_width) % ring
-                        free = _push(i * columns + j, to_slot, free, entries, bucket)
-        level += 1
-    if enough < np.inf:
-        ceiling = np.float32(enough)
+    sources = sources[np.argsort(to_go.ravel()[sources], kind="mergesort")]
+    progress, enough = np.zeros(4, np.int64), np.full(1, np.inf)
+    all_of_them = np.iinfo(np.int64).max // 2
+    settle(
+        cost, resolution_m, here, beyond, to_go, sources, entries, bucket, progress, enough,
+        all_of_them,
+    )  # fmt: skip
+    if enough[0] < np.inf:
+        ceiling = np.float32(enough[0])
         for i in range(rows):
             for j in range(columns):
                 to_go[i, j] = min(to_go[i, j], ceiling)

@@ -24,6 +24,7 @@ MOST_CURVES = 6  # moves of the longest connection and one more: a Reeds-Shepp w
 APPROACHES_M = (0.4, 0.8, 1.6)  # straight ways into the goal
 FINE_HEADINGS, NEAR_HALVES = 128, 4  # of poses near a narrow place; in halves of a cell
 CIRCLE = 2.0 * math.pi
+GOES_ON = -2  # what a search returns that has to go on
 _WORDS = 8
 
 
@@ -99,6 +100,10 @@ class Tree(NamedTuple):
         heap_keys: float64, shape ``(most,)``.
         heap_nodes: int32, shape ``(most,)``.
         table: int32, shape ``(2 ** k,)``, twice as many or more.
+        counts: int64, shape ``(6,)``: nodes, nodes in the heap, nodes expanded, when a connection
+            is tried next, the node that the best one begins at, and its moves.
+        best: float64, shape ``(1,)``, what the best way so far costs.
+        curve: float64, shape ``(6, 3)``, its connection to the goal.
     """
 
     poses: NDArray[np.float64]
@@ -109,6 +114,9 @@ class Tree(NamedTuple):
     heap_keys: NDArray[np.float64]
     heap_nodes: NDArray[np.int32]
     table: NDArray[np.int32]
+    counts: NDArray[np.int64]
+    best: NDArray[np.float64]
+    curve: NDArray[np.float64]
 
 
 @njit(cache=True, nogil=True)
@@ -176,28 +184,29 @@ def add_filled(cells: NDArray[np.int64], limit: float, distance: NDArray[np.floa
 
 
 @njit(cache=True, nogil=True)
-def inside_band(
+def room_in_band(
     line_m: NDArray[np.float64],
     left_m: float,
     right_m: float,
     resolution_m: float,
-    inside: NDArray[np.bool_],
+    room_m: NDArray[np.float32],
 ) -> None:
-    """Mark the cells whose centres lie in a band along a line.
+    """Write how far it is from each cell to the edge of a band along a line.
 
     A centre belongs to the segment that it is nearest to, and lies on that segment's left or right.
+    Inside a bend the edge may be farther away than is written, never nearer.
 
     Args:
         line_m: float64, shape ``(n, 2)``, two points or more.
         left_m: Width of the band to the left of the line.
         right_m: Width to the right.
         resolution_m: Edge of a cell.
-        inside: bool output, shape ``(rows, columns)``.
+        room_m: float32 output, shape ``(rows, columns)``, -1 outside the band.
     """
-    rows, columns = inside.shape
+    rows, columns = room_m.shape
     nearest = np.full((rows, columns), np.inf, np.float32)
     beside = np.zeros((rows, columns), np.float32)
-    inside[:] = False
+    room_m[:] = -1.0
     wide_m = max(left_m, right_m)
     for k in range(line_m.shape[0] - 1):
         ax, ay = line_m[k, 0], line_m[k, 1]
@@ -211,11 +220,12 @@ def inside_band(
             for column in range(low_column, end_column):
                 dx = (column + 0.5) * resolution_m - ax
                 dy = (row + 0.5) * resolution_m - ay
-                t = 0.0
+                along = 0.0
                 cross = 0.0
                 if length > 0.0:
-                    t = min(1.0, max(0.0, (dx * ex + dy * ey) / (length * length)))
+                    along = (dx * ex + dy * ey) / (length * length)
                     cross = (ex * dy - ey * dx) / length
+                t = min(1.0, max(0.0, along))
                 away = math.hypot(dx - t * ex, dy - t * ey)
                 # Beyond a corner two segments are equally near: the one more abeam knows the side.
                 tie = abs(away - nearest[row, column]) < 1e-6
@@ -224,7 +234,10 @@ def inside_band(
                 ):
                     nearest[row, column] = away
                     beside[row, column] = cross
-                    inside[row, column] = away <= (left_m if cross >= 0.0 else right_m)
+                    own, other = (left_m, right_m) if cross >= 0.0 else (right_m, left_m)
+                    across = other + away if t == along else other - away
+                    room = max(0.0, min(own - away, across))
+                    room_m[row, column] = room if away <= own else -1.0
 
 
 @njit(cache=True, nogil=True)
@@ -890,8 +903,28 @@ def _branch(
 
 
 @njit(cache=True, nogil=True)
+def plant(start: tuple[float, float, float], state_m: float, tree: Tree) -> None:
+    """Begin a search with the start alone.
+
+    Args:
+        start: x, y, yaw; the robot is taken to fit there.
+        state_m: Edge of the square of a state.
+        tree: Workspace.
+    """
+    tree.table[:] = -1
+    tree.poses[0, 0], tree.poses[0, 1], tree.poses[0, 2] = start
+    tree.costs[0], tree.states[0], tree.parents[0] = 0.0, _state(start, state_m), -1
+    tree.table[_slot(tree, tree.states[0])] = 0
+    tree.heap_keys[0], tree.heap_nodes[0] = 0.0, 0
+    nodes, heap, expanded, next_try, best_node, best_count = 1, 1, 0, 1, -1, 0
+    counts = tree.counts
+    counts[0], counts[1], counts[2] = nodes, heap, expanded
+    counts[3], counts[4], counts[5] = next_try, best_node, best_count
+    tree.best[0] = np.inf
+
+
+@njit(cache=True, nogil=True)
 def search(
-    start: tuple[float, float, float],
     goal: tuple[float, float, float],
     ground: Ground,
     body: Body,
@@ -901,17 +934,17 @@ def search(
     cell_m: float,
     state_m: float,
     most_nodes: int,
+    expansions: int,
     tree: Tree,
     moves: NDArray[np.float64],
 ) -> int:
-    """Look for moves to a goal with hybrid A*.
+    """Look on for moves to a goal with hybrid A*.
 
     A node is a pose; poses of one square and one of ``HEADINGS`` are one state, of which the
     cheapest stays. The cost to go of a point robot leads the search. Now and then, more often near
     the goal, a direct connection is tried, and the search ends when nothing cheaper can come.
 
     Args:
-        start: x, y, yaw; the robot is taken to fit there.
         goal: x, y, yaw; NaN where any will do.
         ground: What stands where.
         body: What the robot covers.
@@ -922,21 +955,22 @@ def search(
         cell_m: Edge of a coarse cell.
         state_m: Edge of the square of a state.
         most_nodes: After which to give up, at most as many as the tree has room for.
-        tree: Workspace.
+        expansions: Nodes to expand before coming back.
+        tree: Begun by :func:`plant`, goes on from call to call.
         moves: float64 output, shape ``(most, 3)``.
 
     Returns:
-        How many moves there are, 0 where there is no way, -1 where the nodes did not suffice.
+        How many moves there are, 0 where there is no way, -1 where the nodes did not suffice, -2
+        where the search has to go on.
     """
-    tree.table[:] = -1
-    curve, best_curve = np.empty((MOST_CURVES, 3)), np.empty((MOST_CURVES, 3))
-    best, best_node, best_count = np.inf, -1, 0
-    tree.poses[0, 0], tree.poses[0, 1], tree.poses[0, 2] = start
-    tree.costs[0], tree.states[0], tree.parents[0] = 0.0, _state(start, state_m), -1
-    tree.table[_slot(tree, tree.states[0])] = 0
-    tree.heap_keys[0], tree.heap_nodes[0] = 0.0, 0
-    count, size, expanded, next_try = 1, 1, 0, 1
+    curve, counts = np.empty((MOST_CURVES, 3)), tree.counts
+    best = tree.best[0]
+    count, size, expanded, next_try = counts[0], counts[1], counts[2], counts[3]
+    last = expanded + expansions
     while size > 0 and tree.heap_keys[0] < best and count + primitives.shape[0] <= most_nodes:
+        if expanded >= last:
+            counts[0], counts[1], counts[2], counts[3] = count, size, expanded, next_try
+            return GOES_ON
         node = _pop(tree, size)
         size -= 1
         if tree.table[_slot(tree, tree.states[node])] != node:
@@ -948,8 +982,9 @@ def search(
             left = best - tree.costs[node]
             pieces, cost = connect(pose, goal, ground, body, terms, left, curve)
             if pieces > 0:
-                best, best_node, best_count = tree.costs[node] + cost, node, pieces
-                best_curve[:pieces] = curve[:pieces]
+                best = tree.costs[node] + cost
+                tree.best[0], counts[4], counts[5] = best, node, pieces
+                tree.curve[:pieces] = curve[:pieces]
         for m in range(primitives.shape[0]):
             move = (primitives[m, 0], primitives[m, 1], primitives[m, 2])
             if move[0] == 0.0 and move[1] == 0.0:
@@ -961,9 +996,9 @@ def search(
                 _push(tree, size, tree.costs[count] + lead, count)
                 size += 1
                 count += 1
-    if best_node < 0:
+    if counts[4] < 0:
         return 0 if size == 0 else -1
-    return _trace(tree, best_node, best_curve[:best_count], moves)
+    return _trace(tree, counts[4], tree.curve[: counts[5]], moves)
 
 
 @njit(cache=True, nogil=True)
@@ -1064,27 +1099,41 @@ def passable(
 
 
 @njit(cache=True, nogil=True)
-def narrowest(poses: NDArray[np.float64], ground: Ground, body: Body) -> tuple[int, bool]:
-    """Return which pose has the least room, and whether the robot fits near it at any heading.
+def narrowest(poses: NDArray[np.float64], ground: Ground) -> int:
+    """Return which pose has the least room.
 
     Args:
         poses: float64, shape ``(n, 3)``.
         ground: What stands where.
-        body: What the robot covers.
     """
     least, where = np.inf, 0
     for i in range(poses.shape[0]):
         clearance = clearance_m(poses[i, 0], poses[i, 1], ground)
         if clearance < least:
             least, where = clearance, i
+    return where
+
+
+@njit(cache=True, nogil=True)
+def fits_near(x_m: float, y_m: float, first: int, last: int, ground: Ground, body: Body) -> bool:
+    """Return whether the robot fits near a place at any of some of ``FINE_HEADINGS``.
+
+    Args:
+        x_m: Of the place.
+        y_m: Of the place.
+        first: First heading to try.
+        last: First heading not to try.
+        ground: What stands where.
+        body: What the robot covers.
+    """
     half_m = 0.5 * ground.resolution_m
-    for k in range(FINE_HEADINGS):
+    for k in range(first, last):
         for row in range(-NEAR_HALVES, NEAR_HALVES + 1):
             for column in range(-NEAR_HALVES, NEAR_HALVES + 1):
-                x, y = poses[where, 0] + column * half_m, poses[where, 1] + row * half_m
+                x, y = x_m + column * half_m, y_m + row * half_m
                 if fits(x, y, k * CIRCLE / FINE_HEADINGS, ground, body):
-                    return where, True
-    return where, False
+                    return True
+    return False
 
 
 @njit(cache=True, nogil=True)

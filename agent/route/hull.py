@@ -20,7 +20,7 @@ def circumscribed_m(hull: NDArray[np.float64]) -> float:
 
 
 def convex_hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the convex hull, counter-clockwise, with corners only.
+    """Return the convex hull, counter-clockwise, with corners only, read-only.
 
     Andrew, "Another efficient algorithm for convex hulls in two dimensions", Information Processing
     Letters 9 (1979).
@@ -47,7 +47,9 @@ def convex_hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
     corners = chain(ordered) + chain(ordered[::-1])
     if len(corners) < 3:
         raise ConfigError("a footprint needs three corners or more that span an area")
-    return np.array(corners)
+    hull = np.array(corners)
+    hull.setflags(write=False)
+    return hull
 
 
 def inflated(hull: NDArray[np.float64], margin_m: float) -> NDArray[np.float64]:

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from agent.geometry.angle import wrap
 from agent.kernels import route as kernels
 from agent.kernels.route import Body, Ground, Terms
+from agent.route.work import Work
 
 PULLS = 3  # times that a way is pulled straight, and that moves are shortened
 PULL_SPACING_M = 0.25
+PULL_WORK, CORNER_WORK, CONNECTION_WORK = 1.0, 0.1, 0.07  # in slices
 BENDS = (1.0, 0.6, 0.35, 0.2, 0.1)  # shares of the largest radius that are tried in a corner
 SHARPEST_BEND_RAD = 2.6  # sharper corners are turned on the spot
 
@@ -53,7 +55,7 @@ class Problem(NamedTuple):
         return moves[:count] if count > 0 else None
 
 
-def looking_ahead(problem: Problem, way_m: NDArray[np.float64]) -> NDArray[np.float64]:
+def looking_ahead(problem: Problem, way_m: NDArray[np.float64]) -> Work[NDArray[np.float64]]:
     """Return moves along the straightened way, each leg forwards, with arcs in the corners.
 
     Whether everything fits is left to be checked: where a corner admits neither an arc nor a turn
@@ -63,7 +65,7 @@ def looking_ahead(problem: Problem, way_m: NDArray[np.float64]) -> NDArray[np.fl
         problem: What is looked for.
         way_m: Shape ``(n, 2)``, from start to goal.
     """
-    steps = np.diff(_taut(problem, way_m, math.nan), axis=0)
+    steps = np.diff((yield from _taut(problem, way_m, math.nan)), axis=0)
     yaw = problem.start[2]
     moves = []
     for dx, dy in steps.tolist():
@@ -74,12 +76,12 @@ def looking_ahead(problem: Problem, way_m: NDArray[np.float64]) -> NDArray[np.fl
             yaw = bearing
     if not math.isnan(problem.goal[2]):
         moves.append((0.0, 0.0, wrap(problem.goal[2] - yaw)))
-    return rounded(problem, np.array(moves, np.float64).reshape(-1, 3))
+    return (yield from rounded(problem, np.array(moves, np.float64).reshape(-1, 3)))
 
 
-def holding_heading(problem: Problem, way_m: NDArray[np.float64]) -> NDArray[np.float64]:
+def holding_heading(problem: Problem, way_m: NDArray[np.float64]) -> Work[NDArray[np.float64]]:
     """Return moves along the straightened way at the heading of the start, the turn at the end."""
-    steps = np.diff(_taut(problem, way_m, problem.start[2]), axis=0)
+    steps = np.diff((yield from _taut(problem, way_m, problem.start[2])), axis=0)
     cos, sin = math.cos(problem.start[2]), math.sin(problem.start[2])
     moves = np.zeros((len(steps) + 1, 3))
     moves[:-1, 0] = cos * steps[:, 0] + sin * steps[:, 1]
@@ -89,7 +91,9 @@ def holding_heading(problem: Problem, way_m: NDArray[np.float64]) -> NDArray[np.
     return moves
 
 
-def _taut(problem: Problem, way_m: NDArray[np.float64], hold_rad: float) -> NDArray[np.float64]:
+def _taut(
+    problem: Problem, way_m: NDArray[np.float64], hold_rad: float
+) -> Work[NDArray[np.float64]]:
     """Return the corners of the way pulled straight, shape ``(n, 2)``."""
     corners = way_m
     for _ in range(PULLS):
@@ -97,10 +101,11 @@ def _taut(problem: Problem, way_m: NDArray[np.float64], hold_rad: float) -> NDAr
         count = kernels.pull(way_m, problem.ground, problem.body, problem.terms, hold_rad, kept)
         corners = way_m[kept[:count]]
         way_m = densified(corners, PULL_SPACING_M)
+        yield PULL_WORK
     return corners
 
 
-def rounded(problem: Problem, moves: NDArray[np.float64]) -> NDArray[np.float64]:
+def rounded(problem: Problem, moves: NDArray[np.float64]) -> Work[NDArray[np.float64]]:
     """Replace turns on the spot between straight legs by arcs where that is no dearer."""
     result: list[NDArray[np.float64]] = []
     pose = problem.start
@@ -108,6 +113,7 @@ def rounded(problem: Problem, moves: NDArray[np.float64]) -> NDArray[np.float64]
     for k in range(len(moves)):
         if 0 < k < len(moves) - 1 and _is_corner(moves[k - 1 : k + 2]):
             bend = _bend(problem, pose, moves[k - 1 : k + 2])
+            yield CORNER_WORK
             if bend is not None:
                 arc, cut_m = bend
                 # The leg before is in the result already, and gives up what the arc takes.
@@ -161,17 +167,17 @@ def _bend(
     return None
 
 
-def shortened(problem: Problem, moves: NDArray[np.float64]) -> NDArray[np.float64]:
+def shortened(problem: Problem, moves: NDArray[np.float64]) -> Work[NDArray[np.float64]]:
     """Replace stretches of moves by direct connections that cost less, and round the corners."""
     for _ in range(PULLS):
         before = len(moves)
-        moves = merged(_shortcut(problem, moves))
+        moves = merged((yield from _shortcut(problem, moves)))
         if len(moves) == before:
             break
-    return rounded(problem, moves)
+    return (yield from rounded(problem, moves))
 
 
-def _shortcut(problem: Problem, moves: NDArray[np.float64]) -> NDArray[np.float64]:
+def _shortcut(problem: Problem, moves: NDArray[np.float64]) -> Work[NDArray[np.float64]]:
     poses, spent = [problem.start], [0.0]
     for move in moves:
         spent.append(spent[-1] + problem.cost(poses[-1], move[None]))
@@ -184,6 +190,7 @@ def _shortcut(problem: Problem, moves: NDArray[np.float64]) -> NDArray[np.float6
         while stride > 1:
             j = i + stride
             shortcut = problem.connection(poses[i], poses[j], spent[j] - spent[i] - 1e-6)
+            yield CONNECTION_WORK
             if shortcut is not None:
                 break
             stride = stride * 3 // 4

@@ -1,6 +1,7 @@
 """A map made ready for the search of routes, with what stands on it besides, and corridors."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,8 +14,11 @@ from agent.kernels import route as kernels
 from agent.kernels.distance import distance_transform
 from agent.kernels.route import Ground
 from agent.mapping.occupancy_grid import OccupancyGrid
+from agent.route.work import Task, Work
 
 COARSE_CELL_M = 0.1  # wanted edge of the squares of cells that the cost to go is worked out on
+SLICE_CELLS = 150_000  # of a map that are gone through in a slice of work
+SLICE_POINTS = 80  # that are put on a map in a slice of work
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,8 +62,9 @@ class RouteMap:
         filled = ~grid.free
         around = np.pad(filled, 1, constant_values=True)
         distance = distance_transform(around, math.inf)[1:-1, 1:-1]
-        distance_m = distance * np.float32(grid.resolution_m)
-        return cls._of(filled, distance_m, grid.resolution_m, grid.map_from_grid.inverse())
+        distance_m = np.ascontiguousarray(distance * np.float32(grid.resolution_m))
+        work = cls._of(filled, distance_m, grid.resolution_m, grid.map_from_grid.inverse())
+        return Task(work).finish()
 
     @classmethod
     def _of(
@@ -68,14 +73,16 @@ class RouteMap:
         distance_m: NDArray[np.float32],
         resolution_m: float,
         grid_from_map: Pose2,
-    ) -> Self:
+    ) -> Work[Self]:
         rows, columns = filled.shape
         counts = np.zeros((rows, columns + 1), np.int32)
-        np.cumsum(filled, axis=1, out=counts[:, 1:])
-        distance_m = np.ascontiguousarray(distance_m)
         side = max(1, round(COARSE_CELL_M / resolution_m))
         widest_m = np.empty((-(-rows // side), -(-columns // side)), np.float32)
-        kernels.pool(distance_m, side, widest_m)
+        for strip in _strips(rows, columns, side):
+            np.cumsum(filled[strip], axis=1, out=counts[strip, 1:])
+            squares = slice(strip.start // side, -(-strip.stop // side))
+            kernels.pool(distance_m[strip], side, widest_m[squares])
+            yield 1.0
         for array in (filled, counts, distance_m, widest_m):
             array.setflags(write=False)
         ground = Ground(distance_m, counts, resolution_m)
@@ -92,7 +99,7 @@ class RouteMap:
         width_m, height_m = columns * self.resolution_m, rows * self.resolution_m
         return bool(0.0 <= x_m < width_m and 0.0 <= y_m < height_m)
 
-    def with_points(self, points_m: NDArray[np.float64], limit_m: float) -> "RouteMap":
+    def with_points(self, points_m: NDArray[np.float64], limit_m: float) -> Work["RouteMap"]:
         """Return the map with the cells under points filled.
 
         Args:
@@ -108,34 +115,75 @@ class RouteMap:
             return self
         filled = self.filled.copy()
         filled[cells[:, 0], cells[:, 1]] = True
-        cell = np.float32(self.resolution_m)
-        cut_m = np.minimum(self.ground.distance_m, np.float32(limit_m))
-        distance: NDArray[np.float32] = np.divide(cut_m, cell, dtype=np.float32)
-        kernels.add_filled(cells, limit_m / self.resolution_m, distance)
-        distance *= cell
-        return self._of(filled, distance, self.resolution_m, self.grid_from_map)
+        yield 0.25 * filled.size / SLICE_CELLS
+        cell, limit = np.float32(self.resolution_m), np.float32(limit_m)
+        distance = np.empty_like(self.ground.distance_m)
+        for strip in _strips(*filled.shape):
+            np.minimum(self.ground.distance_m[strip], limit, out=distance[strip])
+            distance[strip] /= cell
+            yield 1.0
+        for first in range(0, len(cells), SLICE_POINTS):
+            some = cells[first : first + SLICE_POINTS]
+            kernels.add_filled(some, limit_m / self.resolution_m, distance)
+            yield 1.0
+        for strip in _strips(*filled.shape):
+            distance[strip] *= cell
+            yield 0.3
+        return (yield from self._of(filled, distance, self.resolution_m, self.grid_from_map))
 
-    def within(self, corridor: Band, reach_m: float) -> "RouteMap":
-        """Return the map as it is to a robot that must not leave a corridor.
+    def within(self, corridor: Band, reach_m: float) -> Work["RouteMap"]:
+        """Return the part of the map that a robot can use that must not leave a corridor.
 
         Args:
             corridor: The band.
             reach_m: Radius about the base that holds the robot.
         """
         line_m = moved(self.grid_from_map, np.asarray(corridor.line_m, np.float64))
-        inside = np.empty(self.filled.shape, np.bool_)
-        kernels.inside_band(line_m, corridor.left_m, corridor.right_m, self.resolution_m, inside)
-        filled = self.filled | ~inside if corridor.contour else self.filled
-        distance_m = np.full(inside.shape, np.float32(-1.0))
-        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-        if len(rows) > 0:
-            window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            outside = np.pad(~inside[window], 1, constant_values=True)
-            edge = distance_transform(outside, math.inf)[1:-1, 1:-1]
-            edge_m = edge * np.float32(self.resolution_m)
-            if not corridor.contour:
+        wide_m = max(corridor.left_m, corridor.right_m) + reach_m + self.coarse_m
+        box, corner_m = self._box(line_m.min(axis=0) - wide_m, line_m.max(axis=0) + wide_m)
+        filled = self.filled[box].copy()
+        distance_m = self.ground.distance_m[box].copy()
+        line_m -= corner_m
+        yield 0.25 * filled.size / SLICE_CELLS
+        for strip in _strips(*filled.shape):
+            strip_line_m = line_m - (0.0, strip.start * self.resolution_m)
+            room_m = np.empty(distance_m[strip].shape, np.float32)
+            kernels.room_in_band(
+                strip_line_m, corridor.left_m, corridor.right_m, self.resolution_m, room_m
+            )
+            outside = room_m < 0.0
+            if corridor.contour:
+                filled[strip] |= outside
+            else:
                 # The base alone may go up to the edge; as an obstacle it is that much farther.
-                edge_m += np.float32(reach_m)
-            nearest_m = np.minimum(self.ground.distance_m[window], edge_m)
-            distance_m[window] = np.where(inside[window], nearest_m, np.float32(-1.0))
-        return self._of(filled, distance_m, self.resolution_m, self.grid_from_map)
+                room_m += np.float32(reach_m)
+            np.minimum(distance_m[strip], room_m, out=distance_m[strip])
+            distance_m[strip][outside] = -1.0
+            yield 2.0
+        grid_from_map = Pose2(-corner_m[0], -corner_m[1], 0.0) @ self.grid_from_map
+        return (yield from self._of(filled, distance_m, self.resolution_m, grid_from_map))
+
+    def _box(
+        self, low_m: NDArray[np.float64], high_m: NDArray[np.float64]
+    ) -> tuple[tuple[slice, slice], tuple[float, float]]:
+        """Return rows and columns of a box, one cell or more, and where its corner lies."""
+        first = np.floor(low_m / self.resolution_m).astype(int)
+        last = np.ceil(high_m / self.resolution_m).astype(int)
+        rows, columns = self.filled.shape
+        low_x, low_y = np.clip(first, 0, (columns - 1, rows - 1)).tolist()
+        high_x, high_y = np.clip(last, (low_x + 1, low_y + 1), (columns, rows)).tolist()
+        corner_m = low_x * self.resolution_m, low_y * self.resolution_m
+        return (slice(low_y, high_y), slice(low_x, high_x)), corner_m
+
+
+def _strips(rows: int, columns: int, side: int = 1) -> Iterator[slice]:
+    """Yield slices of rows, of so many cells together that a slice of work goes through them.
+
+    Args:
+        rows: Of a map.
+        columns: Of the same.
+        side: All slices begin at a multiple of it.
+    """
+    step = max(1, SLICE_CELLS // columns // side) * side
+    for first in range(0, rows, step):
+        yield slice(first, min(rows, first + step))

@@ -14,7 +14,6 @@ because start and goal are poses of docks and doors that lie on no lattice.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -44,6 +43,7 @@ from agent.route.legs import (
 )
 from agent.route.path import Goal
 from agent.route.route_map import Band, RouteMap
+from agent.route.work import Task, Work
 
 STRIDE_M = 0.2  # of the moves of hybrid A*; farther than the diagonal of a state
 STATE_M = 0.1
@@ -53,7 +53,13 @@ THREAD_M = 1.5  # way before and after the place where the footprint does not ge
 PIECE_M = 0.1  # in which that place is looked for
 DETOURS = 6  # places that are closed before all is searched
 SPACING_RAD = 0.1
+SLICE_HEADINGS = 16  # that are tried at a narrow place, in a slice of work
+SLICE_EXPANSIONS = 100  # of hybrid A*, in a slice of work
 NO_POINTS = np.empty((0, 2))
+NEAR_CELLS = sorted(
+    ((row / 2, column / 2) for row in range(-2, 3) for column in range(-2, 3)),
+    key=lambda cell: math.hypot(*cell),
+)
 
 
 class Obstruction(StrEnum):
@@ -139,7 +145,7 @@ class Route:
 
 
 class RouteSearch:
-    """Finds routes for one robot. It holds the workspace of the search, so one call at a time."""
+    """Finds routes for one robot. It holds the workspace of the search: one search at a time."""
 
     def __init__(
         self, params: RouteSearchParams, footprint: NDArray[np.float64], mobility: Mobility
@@ -188,7 +194,18 @@ class RouteSearch:
         blocked_m: NDArray[np.float64] = NO_POINTS,
         corridor: Band | None = None,
     ) -> Route:
-        """Find a route.
+        """Find a route at once; see :meth:`begin`."""
+        return self.begin(route_map, start, goal, blocked_m, corridor).finish()
+
+    def begin(
+        self,
+        route_map: RouteMap,
+        start: Pose2,
+        goal: Goal,
+        blocked_m: NDArray[np.float64] = NO_POINTS,
+        corridor: Band | None = None,
+    ) -> Task[Route]:
+        """Begin to look for a route; one that was begun before must not be gone on with.
 
         Args:
             route_map: The map.
@@ -198,23 +215,58 @@ class RouteSearch:
                 of each point counts as occupied.
             corridor: Band that must not be left.
 
-        Raises:
-            RouteNotFound: There is none; the error says why.
+        Returns:
+            The task; advancing it raises :class:`RouteNotFound`, which says why, where there is no
+            route.
         """
+        return Task(self._found(route_map, start, goal, blocked_m, corridor))
+
+    def is_line_free(self, route_map: RouteMap, start: Pose2, goal: Goal) -> bool:
+        """Return whether a robot that turns on the spot gets to a goal by going straight.
+
+        Args:
+            route_map: The map.
+            start: ``map_from_base`` now.
+            goal: Where to come to rest.
+
+        Raises:
+            RouteNotFound: The robot can never stand at the start or at the goal.
+        """
+        problem = self._problem(route_map, route_map, start, goal)
+        here, there = problem.start, problem.goal
+        way_m = math.dist(here[:2], there[:2])
+        bearing = math.atan2(there[1] - here[1], there[0] - here[0]) if way_m > 1e-9 else here[2]
+        last = 0.0 if math.isnan(there[2]) else wrap(there[2] - bearing)
+        turn = wrap(bearing - here[2])
+        moves = np.array([[0.0, 0.0, turn], [way_m, 0.0, 0.0], [0.0, 0.0, last]])
+        return problem.cost(here, moves) < math.inf
+
+    def _found(
+        self,
+        route_map: RouteMap,
+        start: Pose2,
+        goal: Goal,
+        blocked_m: NDArray[np.float64],
+        corridor: Band | None,
+    ) -> Work[Route]:
         reach_m = circumscribed_m(self._hull)
-        open_map = route_map.with_points(blocked_m, max(self._terms.wide_m, reach_m) + 0.5)
-        allowed_map = open_map if corridor is None else open_map.within(corridor, reach_m)
+        limit_m = max(self._terms.wide_m, reach_m) + 0.5
+        open_map = yield from route_map.with_points(blocked_m, limit_m)
+        allowed_map = open_map
+        if corridor is not None:
+            allowed_map = yield from open_map.within(corridor, reach_m)
         problem = self._problem(allowed_map, open_map, start, goal)
         try:
-            moves = self._moves(problem, allowed_map)
+            moves = yield from self._moves(problem, allowed_map)
         except RouteNotFound as error:
             if corridor is None or error.obstruction is not Obstruction.NO_WAY:
                 raise
-            open_problem = problem._replace(ground=open_map.ground)
-            if self._guide(open_problem, open_map).reaches(problem.start):
+            open_problem = self._problem(open_map, open_map, start, goal)
+            open_guide = yield from self._guide(open_problem, open_map)
+            if open_guide.reaches(open_problem.start):
                 raise RouteNotFound(Obstruction.CORRIDOR_TOO_NARROW) from error
             raise
-        return self._route(open_map, problem, moves)
+        return self._route(allowed_map, problem, moves)
 
     def _problem(
         self, allowed_map: RouteMap, open_map: RouteMap, start: Pose2, goal: Goal
@@ -232,22 +284,27 @@ class RouteSearch:
         there = allowed_map.grid_from_map @ Pose2(goal.x_m, goal.y_m, goal.yaw_rad or 0.0)
         begin = (here.x_m, here.y_m, here.yaw_rad)
         end = (there.x_m, there.y_m, math.nan if goal.yaw_rad is None else there.yaw_rad)
-        if not allowed_map.contains(*begin[:2]):
+        if not open_map.contains(*_carried(begin, allowed_map, open_map)[:2]):
             raise RouteNotFound(Obstruction.START_OFF_MAP)
-        if not allowed_map.contains(*end[:2]):
+        if not open_map.contains(*_carried(end, allowed_map, open_map)[:2]):
             raise RouteNotFound(Obstruction.GOAL_OFF_MAP)
         docks = []
+        places: list[Triple] = []
         for place, blocked in (
             (begin, Obstruction.START_BLOCKED),
             (end, Obstruction.GOAL_BLOCKED),
         ):
             if self._stands(place, allowed_map, self._hull):
+                places.append(place)
                 continue
-            if self._stands(place, allowed_map, self._bare_hull):
-                docks.append((*place[:2], self._params.docking_m))
-                continue
-            outside = self._stands(place, open_map, self._bare_hull)
-            raise RouteNotFound(Obstruction.OUTSIDE_CORRIDOR if outside else blocked)
+            near = self._near(place, allowed_map)
+            if near is None:
+                carried = _carried(place, allowed_map, open_map)
+                outside = self._stands(carried, open_map, self._bare_hull)
+                raise RouteNotFound(Obstruction.OUTSIDE_CORRIDOR if outside else blocked)
+            places.append(near)
+            docks.append((*near[:2], self._params.docking_m))
+        begin, end = places
         body = Body(
             self._hull,
             self._bare_hull,
@@ -256,6 +313,19 @@ class RouteSearch:
             np.array(docks, np.float64).reshape(-1, 3),
         )
         return Problem(begin, end, allowed_map.ground, body, self._terms)
+
+    def _near(self, place: Triple, route_map: RouteMap) -> Triple | None:
+        """Return a place no farther than a cell where the bare footprint fits, the nearest one.
+
+        Whoever stands at a dock overlaps what the map has there by what pose and cells are rough.
+        """
+        x_m, y_m, yaw_rad = place
+        for row, column in NEAR_CELLS:
+            shift_x_m, shift_y_m = column * route_map.resolution_m, row * route_map.resolution_m
+            near = (x_m + shift_x_m, y_m + shift_y_m, yaw_rad)
+            if self._stands(near, route_map, self._bare_hull):
+                return near
+        return None
 
     def _stands(self, place: Triple, route_map: RouteMap, hull: NDArray[np.float64]) -> bool:
         """Return whether a footprint fits at a place, at any heading where none is given."""
@@ -268,58 +338,65 @@ class RouteSearch:
         yaws = math.tau / kernels.HEADINGS * np.arange(kernels.HEADINGS)
         return not all(kernels.touches(x_m, y_m, float(yaw), hull, ground) for yaw in yaws)
 
-    def _guide(self, problem: Problem, route_map: RouteMap) -> Guide:
-        return Guide.work_out(
-            problem, route_map.widest_m, route_map.coarse_m, self._params.detour_m
+    def _guide(self, problem: Problem, route_map: RouteMap) -> Work[Guide]:
+        return (
+            yield from Guide.work_out(
+                problem, route_map.widest_m, route_map.coarse_m, self._params.detour_m
+            )
         )
 
-    def _moves(self, problem: Problem, route_map: RouteMap) -> NDArray[np.float64]:
+    def _moves(self, problem: Problem, route_map: RouteMap) -> Work[NDArray[np.float64]]:
         """Return the moves of a route.
 
         Raises:
             RouteNotFound: There is none.
         """
         best = problem.connection(problem.start, problem.goal)
+        yield 1.0
         least = math.inf if best is None else problem.cost(problem.start, best)
         if best is not None and least <= 1.01 * math.dist(problem.start[:2], problem.goal[:2]):
             return best
-        guide = self._guide(problem, route_map)
+        guide = yield from self._guide(problem, route_map)
         if not guide.reaches(problem.start):
             if best is not None:
                 return best
             raise RouteNotFound(Obstruction.NO_WAY)
-        for moves in self._guided(problem, guide):
+        for moves in (yield from self._guided(problem, guide)):
             cost = problem.cost(problem.start, moves, least)
             if cost < least:
                 best, least = moves, cost
         if best is not None:
             return best
         stride_m = max(STRIDE_M, 0.0 if problem.terms.pivots else 0.15 * problem.terms.radius_m)
-        moves = self._searched(problem, guide, stride_m, STATE_M, self._params.most_nodes)
-        return shortened(problem, moves)
+        most = self._params.most_nodes
+        moves = yield from self._searched(problem, guide, stride_m, STATE_M, most)
+        return (yield from shortened(problem, moves))
 
-    def _guided(self, problem: Problem, guide: Guide) -> Iterator[NDArray[np.float64]]:
-        """Yield ways along the guide: the heading kept, and looking ahead, threaded if need be."""
+    def _guided(self, problem: Problem, guide: Guide) -> Work[list[NDArray[np.float64]]]:
+        """Return ways along the guide: the heading kept, and looking ahead, threaded if need be."""
+        ways = []
         if problem.terms.slides:
-            yield holding_heading(problem, guide.way_m(problem))
+            ways.append((yield from holding_heading(problem, guide.way_m(problem))))
         for _ in range(DETOURS):
-            moves, gap = self._threaded(problem, guide)
+            moves, gap = yield from self._threaded(problem, guide)
             if gap is None:
-                yield moves
-                return
-            guide = guide.around(gap, problem.terms.closed_m, problem, self._params.detour_m)
+                return [*ways, moves]
+            guide = yield from guide.around(
+                gap, problem.terms.closed_m, problem, self._params.detour_m
+            )
             if not guide.reaches(problem.start):
-                return
+                break
+        return ways
 
     def _threaded(
         self, problem: Problem, guide: Guide
-    ) -> tuple[NDArray[np.float64], Triple | None]:
+    ) -> Work[tuple[NDArray[np.float64], Triple | None]]:
         """Return the way along the guide, and where the footprint does not get through, if so.
 
         Where the way of straight legs touches something, the stretch around that place is searched
         for moves that do not.
         """
-        moves = looking_ahead(problem, guide.way_m(problem))
+        moves = yield from looking_ahead(problem, guide.way_m(problem))
         pieces = np.empty((kernels.split(moves, PIECE_M, moves[:0]), 3))
         kernels.split(moves, PIECE_M, pieces)
         count = len(pieces)
@@ -327,6 +404,7 @@ class RouteSearch:
         kernels.passable(
             problem.start, pieces, problem.ground, problem.body, problem.terms, poses, clear
         )
+        yield 1.0
         if clear.all():
             return moves, None
         reach = round(self._thread_m / PIECE_M)
@@ -334,48 +412,55 @@ class RouteSearch:
         # both are threaded at once.
         close, far = (_stretches(~clear, apart, reach) for apart in (reach // 4, 2 * reach))
         for _, bad, _ in close:
-            where, fits = kernels.narrowest(poses[bad], problem.ground, problem.body)
-            if not fits:
-                return moves, _triple(poses[bad][where])
+            place = _triple(poses[bad][kernels.narrowest(poses[bad], problem.ground)])
+            if not (yield from _fits_near(problem, place)):
+                return moves, place
         gap = close[0][1].start
         for stretches in (close, far) if close != far else (close,):
             parts, done = [], 0
             for begin, bad, end in stretches:
                 goal = problem.goal if end == count else _triple(poses[end])
                 stretch = problem._replace(start=_triple(poses[begin]), goal=goal)
-                found = self._thread(stretch, guide)
+                found = yield from self._thread(stretch, guide)
                 if found is None:
                     gap = (bad.start + bad.stop) // 2
                     break
-                parts += [pieces[done:begin], shortened(stretch, found)]
+                parts += [pieces[done:begin], (yield from shortened(stretch, found))]
                 done = end
             else:
                 parts.append(pieces[done:])
-                return rounded(problem, merged(np.concatenate(parts))), None
+                joined = merged(np.concatenate(parts))
+                return (yield from rounded(problem, joined)), None
         return moves, _triple(poses[gap])
 
-    def _thread(self, stretch: Problem, guide: Guide) -> NDArray[np.float64] | None:
+    def _thread(self, stretch: Problem, guide: Guide) -> Work[NDArray[np.float64] | None]:
         """Return moves through a narrow stretch, None where none are found soon."""
-        near = guide.nearby(stretch, self._thread_m)
+        near = yield from guide.nearby(stretch, self._thread_m)
+        fine = (FINE_STRIDE_M, FINE_STATE_M, FINE_NODES)
         try:
-            return self._searched(stretch, near, FINE_STRIDE_M, FINE_STATE_M, FINE_NODES)
+            return (yield from self._searched(stretch, near, *fine))
         except RouteNotFound:
             return None
 
     def _searched(
         self, problem: Problem, guide: Guide, stride_m: float, state_m: float, most_nodes: int
-    ) -> NDArray[np.float64]:
+    ) -> Work[NDArray[np.float64]]:
         """Return what hybrid A* finds.
 
         Raises:
             RouteNotFound: Nothing, or not in time.
         """
         moves = np.empty((most_nodes, 3))
-        count = kernels.search(
-            problem.start, problem.goal, problem.ground, problem.body, problem.terms,
-            _primitives(problem.terms, stride_m), guide.to_go, guide.cell_m, state_m, most_nodes,
-            self._tree, moves,
-        )  # fmt: skip
+        primitives = _primitives(problem.terms, stride_m)
+        kernels.plant(problem.start, state_m, self._tree)
+        while True:
+            count = kernels.search(
+                problem.goal, problem.ground, problem.body, problem.terms, primitives,
+                guide.to_go, guide.cell_m, state_m, most_nodes, SLICE_EXPANSIONS, self._tree, moves,
+            )  # fmt: skip
+            if count != kernels.GOES_ON:
+                break
+            yield 1.0
         if count <= 0:
             raise RouteNotFound(Obstruction.NO_WAY if count == 0 else Obstruction.GAVE_UP)
         return moves[:count]
@@ -412,7 +497,17 @@ def _tree(nodes: int) -> Tree:
         heap_keys=np.empty(nodes),
         heap_nodes=np.empty(nodes, np.int32),
         table=np.empty(1 << (2 * nodes - 1).bit_length(), np.int32),
+        counts=np.zeros(6, np.int64),
+        best=np.empty(1),
+        curve=np.empty((kernels.MOST_CURVES, 3)),
     )
+
+
+def _carried(place: Triple, part: RouteMap, whole: RouteMap) -> Triple:
+    """Return the place on the whole map of one on a part of it."""
+    whole_from_part = whole.grid_from_map @ part.grid_from_map.inverse()
+    there = whole_from_part @ Pose2(*place[:2], 0.0)
+    return there.x_m, there.y_m, place[2] + whole_from_part.yaw_rad
 
 
 def _is_finite(*values: float) -> bool:
@@ -421,6 +516,16 @@ def _is_finite(*values: float) -> bool:
 
 def _triple(pose: NDArray[np.float64]) -> Triple:
     return float(pose[0]), float(pose[1]), float(pose[2])
+
+
+def _fits_near(problem: Problem, place: Triple) -> Work[bool]:
+    """Return whether the robot fits near a place at any heading."""
+    for first in range(0, kernels.FINE_HEADINGS, SLICE_HEADINGS):
+        headings = (first, first + SLICE_HEADINGS)
+        if kernels.fits_near(*place[:2], *headings, problem.ground, problem.body):
+            return True
+        yield 1.0
+    return False
 
 
 def _stretches(bad: NDArray[np.bool_], apart: int, reach: int) -> list[tuple[int, slice, int]]:

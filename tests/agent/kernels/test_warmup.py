@@ -16,7 +16,14 @@ from agent.kernels.warmup import warm_up
 from agent.localization.localizer import Localizer
 from agent.localization.params import LocalizationParams
 from agent.localization.place import Place
-from agent.route.path import Goal
+from agent.mapping.occupancy_grid import OccupancyGrid
+from agent.route import rehearsal as routes
+from agent.route.course import Course
+from agent.route.follower import FollowerParams
+from agent.route.path import Corridor, Goal, Waypoint
+from agent.route.route_map import RouteMap
+from agent.route.route_search import Mobility, RouteSearch, RouteSearchParams
+from agent.route.wayfinder import Wayfinder
 from drivers.measurement import Odometry
 from tests.reference.hall import ROUTE, Run, drive, hall_grid
 
@@ -78,4 +85,29 @@ def test_localization_compiles_nothing_after_the_warm_up() -> None:
                 localizer.add_scan("lidar", measurement)
         assert localizer.counters.scans_used > 0
     assert lost.counters.searches > 0
+    assert {name: len(kernel.signatures) for name, kernel in kernels().items()} == before
+
+
+def test_driving_on_routes_compiles_nothing_after_the_rehearsal() -> None:
+    list(warm_up())
+    list(rehearse())
+    list(routes.rehearse())
+    before = {name: len(kernel.signatures) for name, kernel in kernels().items()}
+    rng = np.random.default_rng(0)
+    cells = np.where(rng.random((160, 160)) < 0.004, 100, 0).astype(np.int8)
+    grid = OccupancyGrid(cells, 0.05, Pose2(1.0, 2.0, 0.5))
+    search = RouteSearch(RouteSearchParams(), rectangle(0.9, 0.6), Mobility())
+    course = Course(FollowerParams(), Wayfinder(search, {"a": RouteMap.prepare(grid)}, "a"))
+    seen = rng.uniform(-3.0, 3.0, (20, 2))
+    for k in range(12):
+        places = [grid.map_from_grid.transform(*rng.uniform(1.0, 7.0, 2)) for _ in range(2)]
+        pose = Pose2(*places[0], float(rng.uniform(-3, 3)))
+        corridor = Corridor(1.0, 1.0) if k % 3 == 0 else None
+        waypoint = Waypoint(k, *places[1], 1.0 if k % 2 else None, 0.3, 0.1, None, corridor)
+        course.reset()
+        while course.step(pose, [waypoint]) is None and course.searching:
+            pass
+        course.search(pose, seen)
+        while course.step(pose, [waypoint]) is None and course.searching:
+            pass
     assert {name: len(kernel.signatures) for name, kernel in kernels().items()} == before
