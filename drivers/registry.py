@@ -15,8 +15,16 @@ from drivers.errors import DriverUnknown
 
 GROUP = "haulier.drivers"
 OURS = {
+    "create2": "drivers.base.create2:Create2",
+    "kobuki": "drivers.base.kobuki:Kobuki",
+    "ld06": "drivers.lidar.ld06:Ld06",
     "rplidar": "drivers.lidar.rplidar:Rplidar",
+    "roboclaw": "drivers.base.roboclaw:Roboclaw",
     "roboteq": "drivers.base.roboteq:Roboteq",
+    "scip": "drivers.lidar.scip:Scip",
+    "sick_s300": "drivers.lidar.sick_s300:SickS300",
+    "sick_lms2xx": "drivers.lidar.sick_lms2xx:SickLms2xx",
+    "ydlidar": "drivers.lidar.ydlidar:Ydlidar",
 }
 
 

@@ -23,3 +23,16 @@ class ExtraMissing(HaulierError):
     vda_type = "benchError"
     hint = "Install the bench: pip install 'haulier[demo]'."
     exit_code = 69
+
+
+class ContractBroken(HaulierError):
+    """A driver does not keep what every driver owes.
+
+    Example scenarios: its events depend on how the stream is cut, a damaged frame gives points, it
+    does not come back after the plug was pulled.
+    """
+
+    code = "CONTRACT_BROKEN"
+    vda_type = "driverError"
+    hint = "Correct the driver; drivers/README.md tells what each check is about."
+    exit_code = 1

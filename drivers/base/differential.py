@@ -1,9 +1,15 @@
-"""Wheel odometry of a differential drive from absolute encoder counts."""
+"""A differential drive: commands to wheel speeds, absolute encoder counts to odometry."""
 
 import math
 from collections import deque
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, TypeVar
 
-from drivers.measurement import Odometry
+from annotated_types import Gt, Le
+
+from drivers.measurement import Odometry, VelocityCommand
+
+Number = TypeVar("Number", int, float)
 
 SPEED_SAMPLES = 4  # counts are compared over three 20 ms polls, which halves the jitter of stamps
 SPEED_RESERVE = 1.5  # a wheel cannot have turned faster than this multiple of its top speed
@@ -14,6 +20,87 @@ def wrap_difference(new: int, old: int, bits: int) -> int:
     """Return how far a counter of ``bits`` went the short way: in [-2^(bits-1), 2^(bits-1))."""
     half = 1 << (bits - 1)
     return (new - old + half) % (1 << bits) - half
+
+
+def wheel_speeds_mps(
+    command: VelocityCommand | None, track_width_m: float, max_wheel_mps: float
+) -> tuple[float, float]:
+    """Return the rim speeds of the left and the right wheel; None means standstill.
+
+    Where a wheel cannot do what is asked both are slowed alike, so that the robot keeps its curve.
+    """
+    if command is None:
+        return 0.0, 0.0
+    spread_mps = command.yaw_rate_radps * track_width_m / 2.0
+    left_mps, right_mps = command.forward_mps - spread_mps, command.forward_mps + spread_mps
+    scale = max_wheel_mps / max(abs(left_mps), abs(right_mps), max_wheel_mps)
+    return left_mps * scale, right_mps * scale
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelOptions:
+    """Options of a two-channel motor controller with a wheel on each channel.
+
+    Attributes:
+        counts_per_revolution: Encoder counts (four per pulse) in one turn of the wheel.
+        wheel_radius_m: Rolling radius under load.
+        track_width_m: Distance between the wheels' contact points.
+        max_wheel_rpm: Top speed of the wheel.
+        left_channel: Channel of the left motor; the right one has the other.
+        invert_left: The left motor and its encoder run backwards.
+        invert_right: The same for the right.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    counts_per_revolution: Annotated[int, Gt(0), Le(10_000_000)] = 4096
+    wheel_radius_m: Annotated[float, Gt(0), Le(1)] = 0.10
+    track_width_m: Annotated[float, Gt(0), Le(5)] = 0.50
+    max_wheel_rpm: Annotated[float, Gt(0), Le(10_000)] = 200.0
+    left_channel: Literal[1, 2] = 1
+    invert_left: bool = False
+    invert_right: bool = False
+
+    @property
+    def max_wheel_mps(self) -> float:
+        """Rim speed at the top speed of the wheel."""
+        return self.max_wheel_rpm / 60.0 * math.tau * self.wheel_radius_m
+
+    @property
+    def counts_per_metre(self) -> float:
+        """Encoder counts per metre of wheel travel."""
+        return self.counts_per_revolution / (math.tau * self.wheel_radius_m)
+
+    def wheels(self, first: int, second: int) -> tuple[int, int]:
+        """Turn values of channels 1 and 2 into those of the left and the right wheel."""
+        return self._directed(*((first, second) if self.left_channel == 1 else (second, first)))
+
+    def channels(self, left: Number, right: Number) -> tuple[Number, Number]:
+        """Turn values of the left and the right wheel into those of channels 1 and 2."""
+        left, right = self._directed(left, right)
+        return (left, right) if self.left_channel == 1 else (right, left)
+
+    def _directed(self, left: Number, right: Number) -> tuple[Number, Number]:
+        return -left if self.invert_left else left, -right if self.invert_right else right
+
+
+class RoundTrip:
+    """Bounds the age of answers by when they were asked for.
+
+    A reply that waited to be read looks younger than it is; at walking pace 0.1 s of that is 0.1 m
+    of error. No answer is younger than its question plus the quickest round trip seen so far.
+    """
+
+    def __init__(self) -> None:
+        self._least_ns: int | None = None
+
+    def bounded_ns(self, asked_ns: int | None, stamp_ns: int) -> int:
+        """Return the stamp of an answer, no later than its question allows."""
+        if asked_ns is None or stamp_ns < asked_ns:
+            return stamp_ns
+        round_trip_ns = stamp_ns - asked_ns
+        if self._least_ns is None or round_trip_ns < self._least_ns:
+            self._least_ns = round_trip_ns
+        return asked_ns + self._least_ns
 
 
 class DifferentialOdometry:

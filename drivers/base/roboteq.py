@@ -12,9 +12,14 @@ from enum import IntEnum
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Le
 
-from drivers.base.differential import DifferentialOdometry
+from drivers.base.differential import (
+    DifferentialOdometry,
+    RoundTrip,
+    WheelOptions,
+    wheel_speeds_mps,
+)
 from drivers.driver import (
     CodecStats,
     Event,
@@ -87,39 +92,22 @@ class Watchdog(Reply):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoboteqOptions:
-    """Options of the Roboteq driver.
+class RoboteqOptions(WheelOptions):
+    """Options of the Roboteq driver, beside those of its wheels.
+
+    ``max_wheel_rpm`` is the speed of the wheel at command 1000 (MXRPM over the gear ratio).
 
     Attributes:
         baud: 115200 unless the controller was told otherwise.
-        counts_per_revolution: Encoder counts (four per pulse) in one turn of the wheel.
-        wheel_radius_m: Rolling radius under load.
-        track_width_m: Distance between the wheels' contact points.
-        max_wheel_rpm: Speed of the wheel at command 1000 (MXRPM over the gear ratio).
         command: ``M`` sets both channels in one line; ``G`` one each, for controllers of a kind
             that mixes channels.
-        left_channel: Channel of the left motor; the right one has the other.
-        invert_left: The left motor and its encoder run backwards.
-        invert_right: The same for the right.
         watchdog_ms: Time without a command after which the controller stops by itself.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
     baud: Annotated[int, Ge(9600), Le(3_000_000)] = 115_200
-    counts_per_revolution: Annotated[int, Gt(0), Le(10_000_000)] = 4096
-    wheel_radius_m: Annotated[float, Gt(0), Le(1)] = 0.10
-    track_width_m: Annotated[float, Gt(0), Le(5)] = 0.50
-    max_wheel_rpm: Annotated[float, Gt(0), Le(10_000)] = 200.0
     command: Literal["M", "G"] = "M"
-    left_channel: Literal[1, 2] = 1
-    invert_left: bool = False
-    invert_right: bool = False
     watchdog_ms: Annotated[int, Ge(50), Le(1000)] = 250
-
-    @property
-    def max_wheel_mps(self) -> float:
-        """Rim speed at command 1000."""
-        return self.max_wheel_rpm / 60.0 * math.tau * self.wheel_radius_m
 
 
 class RoboteqCodec:
@@ -131,13 +119,13 @@ class RoboteqCodec:
         self._byte_ns = BITS_PER_BYTE * 1e9 / options.baud
         self._window = ByteWindow(self._byte_ns)
         self._odometry = DifferentialOdometry(
-            options.counts_per_revolution / (math.tau * options.wheel_radius_m),
+            options.counts_per_metre,
             options.track_width_m,
             options.max_wheel_mps,
             ENCODER_BITS,
         )
         self._asked_ns: int | None = None
-        self._least_round_trip_ns: int | None = None
+        self._round_trip = RoundTrip()
         self._battery_v = math.nan
         self._currents_a: tuple[float, ...] = ()
         self._power_off = False
@@ -219,25 +207,11 @@ class RoboteqCodec:
         return None
 
     def _count(self, first: int, second: int, stamp_ns: int, received_ns: int) -> Event | None:
-        options = self._options
-        left, right = (first, second) if options.left_channel == 1 else (second, first)
-        counts = (-left if options.invert_left else left, -right if options.invert_right else right)
-        odometry = self._odometry.update(counts, self._bounded(stamp_ns), received_ns)
+        counts = self._options.wheels(first, second)
+        stamp_ns = self._round_trip.bounded_ns(self._asked_ns, stamp_ns)
+        odometry = self._odometry.update(counts, stamp_ns, received_ns)
         self.stats.gaps += odometry is None
         return odometry
-
-    def _bounded(self, stamp_ns: int) -> int:
-        """Return a stamp no later than the query and the quickest round trip so far allow.
-
-        A reply that waited to be read looks younger than it is; at walking pace 0.1 s of that is
-        0.1 m of error.
-        """
-        if self._asked_ns is None or stamp_ns < self._asked_ns:
-            return stamp_ns
-        round_trip_ns = stamp_ns - self._asked_ns
-        if self._least_round_trip_ns is None or round_trip_ns < self._least_round_trip_ns:
-            self._least_round_trip_ns = round_trip_ns
-        return self._asked_ns + self._least_round_trip_ns
 
     def _status(self, fault_flags: int, stamp_ns: int) -> BaseStatus:
         e_stop = bool(fault_flags & E_STOP_BIT)
@@ -305,16 +279,10 @@ class Roboteq:
     def command(self, command: VelocityCommand | None) -> bytes:
         """Encode wheel speeds as thousandths of the top speed, slowing both wheels alike."""
         options = self._options
-        left_mps = right_mps = 0.0
-        if command is not None:
-            spread_mps = command.yaw_rate_radps * options.track_width_m / 2.0
-            left_mps = command.forward_mps - spread_mps
-            right_mps = command.forward_mps + spread_mps
-        excess = max(abs(left_mps), abs(right_mps), options.max_wheel_mps) / options.max_wheel_mps
-        scale = FULL_COMMAND / options.max_wheel_mps / excess
-        left = round(left_mps * scale) * (-1 if options.invert_left else 1)
-        right = round(right_mps * scale) * (-1 if options.invert_right else 1)
-        first, second = (left, right) if options.left_channel == 1 else (right, left)
+        top_mps = options.max_wheel_mps
+        speeds_mps = wheel_speeds_mps(command, options.track_width_m, top_mps)
+        left, right = (round(speed_mps * FULL_COMMAND / top_mps) for speed_mps in speeds_mps)
+        first, second = options.channels(left, right)
         if options.command == "M":
             return f"!M {first} {second}\r".encode()
         return f"!G 1 {first}\r!G 2 {second}\r".encode()

@@ -20,6 +20,7 @@ _REPLY_DELAY_NS: Final = 1_000_000
 _LONGEST_LINE: Final = 64
 _HISTORY_LENGTH: Final = 32
 
+_COUNTER_QUERIES: Final = ("C", "CR")
 _FULL_COMMAND: Final = 1000
 _RPM_PER_RADPS: Final = 60.0 / math.tau
 
@@ -77,6 +78,7 @@ class RoboteqEmulator:
     fault_kinds: ClassVar[tuple[str, ...]] = (
         "mute",
         "garbage",
+        "encoder",
         "estop",
         "overheat",
         "undervoltage",
@@ -102,6 +104,7 @@ class RoboteqEmulator:
         self._refreshed_ns: int | None = None
         self._watchdog_tripped = False
         self._software_stop = False
+        self._encoder_off = False
         self._button_pressed = False
         self._overheated = False
         self._undervolted = False
@@ -140,7 +143,8 @@ class RoboteqEmulator:
     def set_fault(self, kind: str, active: bool, now_ns: int) -> None:
         """Switch a fault.
 
-        ``mute``: nothing reaches the line. ``garbage``: one byte in fifty is random. ``estop``:
+        ``mute``: nothing reaches the line. ``garbage``: one byte in fifty is random. ``encoder``:
+        the encoder input is off, so that questions for counts are refused. ``estop``:
         the button; releasing it leaves the stop latched until ``!MG``. ``overheat``,
         ``undervoltage``, ``stall``: the power stage shuts down while it lasts.
         """
@@ -149,6 +153,8 @@ class RoboteqEmulator:
                 self.line.muted = active
             case "garbage":
                 self.line.garbage_rate = 0.02 if active else 0.0
+            case "encoder":
+                self._encoder_off = active
             case "estop":
                 self._button_pressed = active
                 self._software_stop = True
@@ -279,6 +285,8 @@ class RoboteqEmulator:
         name, values = _parse(text)
         if name == "FID" and not values:
             return f"FID={self.model.firmware}"
+        if self._encoder_off and name in _COUNTER_QUERIES:
+            return None
         query = self._queries.get(name or "")
         return None if query is None else _listed(f"{name}", query(self), values)
 

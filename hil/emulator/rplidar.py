@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.emulator.device import RangeSource
+from hil.emulator.head import RotatingHead
 from hil.emulator.uart import UartTransmitter
 from hil.errors import BenchError
 
@@ -67,8 +68,6 @@ _PARALLAX_M: Final = 0.024
 _PWM_NOMINAL: Final = 660
 _MIN_RPM: Final = 300
 _MAX_RPM: Final = 1200
-# Where the encoder stands at power-up, in turns; no sample falls on its index mark by chance.
-_FIRST_PHASE: Final = 0.371_234_5
 
 
 class _Request(IntEnum):
@@ -127,46 +126,6 @@ class RplidarModel:
     motor: MotorControl = MotorControl.DTR
 
 
-class _Head:
-    """The rotating head: the phase of its encoder over time, in turns."""
-
-    def __init__(self, hz_per_s: float) -> None:
-        self._hz_per_s = hz_per_s
-        self._from_ns = 0
-        self._phase = _FIRST_PHASE
-        self._speed_hz = 0.0
-        self._target_hz = 0.0
-
-    @property
-    def target_hz(self) -> float:
-        return self._target_hz
-
-    @property
-    def settled_ns(self) -> int:
-        """When the speed asked for is reached."""
-        return self._from_ns + round(self._ramp_s * 1e9)
-
-    @property
-    def _ramp_s(self) -> float:
-        return abs(self._target_hz - self._speed_hz) / self._hz_per_s
-
-    def set_speed(self, target_hz: float, now_ns: int) -> None:
-        after_s = min((now_ns - self._from_ns) * 1e-9, self._ramp_s)
-        slope = math.copysign(self._hz_per_s, self._target_hz - self._speed_hz)
-        self._phase = float(self.phases(np.array([now_ns]))[0])
-        self._speed_hz += slope * after_s
-        self._from_ns = now_ns
-        self._target_hz = target_hz
-
-    def phases(self, stamps_ns: StampArray) -> FloatArray:
-        after_s = (stamps_ns - self._from_ns) * 1e-9
-        ramped_s = np.minimum(after_s, self._ramp_s)
-        slope = math.copysign(self._hz_per_s, self._target_hz - self._speed_hz)
-        ramp = self._speed_hz * ramped_s + 0.5 * slope * ramped_s * ramped_s
-        phases: FloatArray = self._phase + ramp + self._target_hz * (after_s - ramped_s)
-        return phases
-
-
 @dataclass(slots=True)
 class _Stream:
     """A running measurement: its mode and the time of its next sample."""
@@ -203,7 +162,7 @@ class RplidarEmulator:
         self.commands_received = 0
         self._ranges = ranges
         self._on_revolution = on_revolution
-        self._head = _Head(self.model.revolution_hz / self.model.spin_up_s)
+        self._head = RotatingHead(self.model.revolution_hz / self.model.spin_up_s)
         self._wanted_hz = self.model.revolution_hz if self.model.motor is MotorControl.DTR else 0.0
         self._motor_blocked = False
         self._protection_stop = False

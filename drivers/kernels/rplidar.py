@@ -1,28 +1,15 @@
-"""Decoders as compiled kernels: bytes in, columns out, no clock and no allocation per frame.
-
-Each kernel walks a buffer of pending bytes, fills columns for the frames it finds and returns
-``(frames, consumed, skipped, bad)``: how many frames it wrote, how many bytes of the buffer are
-done with, how many of those belonged to no frame, and how many frames failed their check. After a
-failed check it goes on at the very next byte, so that noise never costs a good frame behind it.
-"""
-
-from typing import TypeAlias
+"""Slamtec RPLIDAR: standard nodes and express capsules."""
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Bytes: TypeAlias = NDArray[np.uint8]
-Integers: TypeAlias = NDArray[np.int64]
-Reals: TypeAlias = NDArray[np.float64]
-Found: TypeAlias = tuple[int, int, int, int]
+from drivers.kernels.layout import Bytes, Found, Integers, Reals
 
 STANDARD_NODE_BYTES = 5
 CAPSULE_BYTES = 84
 CAPSULE_SAMPLES = 32
 FULL_TURN_Q6 = 360 << 6
-LONGEST_LINE = 128
-MOST_VALUES = 4
 
 
 @njit(cache=True, nogil=True)
@@ -137,76 +124,6 @@ def decode_capsule(capsule: Bytes, following: Bytes, angles_rad: Reals, ranges_m
     return before_mark if start_q6 + span_q6 >= FULL_TURN_Q6 else 0
 
 
-@njit(cache=True, nogil=True)
-def decode_replies(
-    data: Bytes,
-    begins: Integers,
-    ends: Integers,
-    names: Integers,
-    counts: Integers,
-    values: Integers,
-) -> Found:
-    """Decode Roboteq replies ``NAME=v1:v2`` CR, ``+`` CR and ``-`` CR.
-
-    Roboteq user manual v2.0, "Serial commands reference". A line that is none of these, such as
-    text or an echoed command, is written with count -1 and its place, for the caller to judge.
-
-    Args:
-        data: uint8, shape ``(n,)``, pending bytes.
-        begins: Out, int64, shape ``(lines,)``, offset of each line.
-        ends: Out, int64, offset of its CR.
-        names: Out, int64, up to four characters of the name, first one highest; ``+`` or ``-``.
-        counts: Out, int64, number of values, -1 for no reply in numbers.
-        values: Out, int64, shape ``(lines, 4)``.
-    """
-    lines = skipped = bad = at = 0
-    end = 0
-    while end < data.shape[0] and lines < ends.shape[0]:
-        if data[end] != 13:
-            end += 1
-            if end - at > LONGEST_LINE:
-                skipped += end - at
-                at = end
-            continue
-        begins[lines], ends[lines] = at, end
-        names[lines], counts[lines] = _parse_reply(data, at, end, values[lines])
-        lines += 1
-        end += 1
-        at = end
-    return lines, at, skipped, bad
-
-
-@njit(cache=True, nogil=True)
-def _parse_reply(data: Bytes, begin: int, end: int, values: Integers) -> tuple[int, int]:
-    """Return name and number of values of one line, count -1 when it is no reply in numbers."""
-    if end - begin == 1 and (data[begin] == 43 or data[begin] == 45):
-        return int(data[begin]), 0
-    name = 0
-    at = begin
-    while at < end and 65 <= data[at] <= 90:
-        name = name << 8 | int(data[at])
-        at += 1
-    if at in (begin, end) or at - begin > 4 or data[at] != 61:
-        return 0, -1
-    count = 0
-    while at < end:
-        at += 1
-        negative = at < end and data[at] == 45
-        if negative:
-            at += 1
-        first = at
-        value = 0
-        while at < end and 48 <= data[at] <= 57:
-            value = value * 10 + int(data[at]) - 48
-            at += 1
-        separated = at == end or data[at] == 58
-        if at == first or at - first > 10 or count == MOST_VALUES or not separated:
-            return name, -1
-        values[count] = -value if negative else value
-        count += 1
-    return name, count
-
-
 def warm_up() -> list[str]:
     """Compile every kernel here, or load it from the cache, and return their names."""
     data = np.zeros(2 * CAPSULE_BYTES, np.uint8)
@@ -216,7 +133,4 @@ def warm_up() -> list[str]:
     find_capsules(data, whole)
     samples = np.zeros(CAPSULE_SAMPLES)
     decode_capsule(data[:CAPSULE_BYTES], data[CAPSULE_BYTES:], samples, samples.copy())
-    decode_replies(
-        data, whole, whole.copy(), whole.copy(), whole.copy(), np.zeros((4, 4), np.int64)
-    )
-    return ["decode_standard_nodes", "find_capsules", "decode_capsule", "decode_replies"]
+    return ["decode_standard_nodes", "find_capsules", "decode_capsule"]

@@ -1,0 +1,1 @@
+"""Setting up a robot: which device is where."""
