@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -32,12 +32,16 @@ from agent.avoidance.motion import MotionLimits
 from agent.avoidance.navigator import NavigatorParams
 from agent.avoidance.protective_field import ProtectiveFieldParams
 from agent.avoidance.surroundings import LidarMount
+from agent.driving import DrivingParams
 from agent.errors import ConfigError
 from agent.geometry.pose import Pose2
 from agent.localization.params import LocalizationParams
 from agent.loop import BASE
 from agent.route.follower import FollowerParams
+from agent.route.route_search import RouteSearchParams
 from agent.telemetry.broker import BrokerParams
+from agent.vda5050.topics import FROM_ROBOT
+from agent.vda5050.wire.version import VERSIONS, speaks, version_of
 from drivers import registry
 from drivers.errors import DriverError
 
@@ -60,7 +64,13 @@ class RobotSection(Section):
 
     manufacturer: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_.:-]+$")]
     serial_number: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_.:-]+$")]
-    topic_prefix: Annotated[str, Field(pattern=r"^[^#+]+$")] = "uagv/v2"
+    topic_prefix: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[^#+]+$",
+            description="what topics begin with; by version uagv/v2 or vda5050/v3 without it",
+        ),
+    ] = None
     series: str = "haulier"
     length_m: Annotated[float, Gt(0), Le(10)]
     width_m: Annotated[float, Gt(0), Le(5)]
@@ -160,6 +170,44 @@ class LocalSection(Section):
     socket: Path = Path("/run/haulier/haulier.sock")
 
 
+class TopicSection(Section):
+    """How messages on a topic travel; what is left out is as the standard says."""
+
+    qos: Annotated[int | None, Ge(0), Le(2)] = None
+    retain: Annotated[bool | None, Field(description="of topics that the robot publishes")] = None
+
+
+class PlatformSection(Section):
+    """How the robot speaks VDA 5050."""
+
+    version: Annotated[
+        str,
+        Field(
+            pattern=r"^\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?$",
+            description="exact text of every header's version: 2.0.x, 2.1.x or 3.0.x",
+        ),
+    ] = "2.1.0"
+    minimum_state_interval_s: Annotated[float, Ge(0.05), Le(10)] = 0.5
+    state_period_s: Annotated[float, Ge(0.5), Lt(30)] = 25.0
+    visualization_interval_s: Annotated[float, Ge(0.05), Le(30)] = 0.2
+    topics: dict[str, TopicSection] = {}
+
+    @model_validator(mode="after")
+    def _is_spoken(self) -> "PlatformSection":
+        if not speaks(self.version):
+            known = ", ".join(version.name for version in VERSIONS)
+            raise ValueError(f"version {self.version} is not spoken; known: {known}")
+        if self.state_period_s < self.minimum_state_interval_s:
+            raise ValueError("state_period_s is below minimum_state_interval_s")
+        known_topics = (*FROM_ROBOT, *version_of(self.version).to_robot)
+        for name, section in self.topics.items():
+            if name not in known_topics:
+                raise ValueError(f"there is no topic {name}; known: {', '.join(known_topics)}")
+            if name not in FROM_ROBOT and section.retain is not None:
+                raise ValueError(f"topics.{name}.retain: the master publishes it")
+        return self
+
+
 class OrderSection(Section):
     """What an order gets where it does not say."""
 
@@ -182,7 +230,10 @@ class Config(Section):
     fields: tuple[FieldParams, ...] = ()
     motion: MotionLimits = MotionLimits()
     avoidance: NavigatorParams = NavigatorParams()
+    driving: DrivingParams = DrivingParams()
+    route: RouteSearchParams = RouteSearchParams()
     order: OrderSection = OrderSection()
+    vda5050: PlatformSection = PlatformSection()
     local: LocalSection = LocalSection()
 
     @field_validator("map", mode="before")

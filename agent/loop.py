@@ -19,6 +19,7 @@ from agent.errors import (
     LocalizationOdd,
     MessageInvalid,
     OrderRejected,
+    RouteNotFound,
     WayBlocked,
 )
 from agent.geometry.pose import Pose2
@@ -246,6 +247,7 @@ class Agent:
         self._estimate = self._localizer.estimate(now_ns)
         if self._map_id != self._positioning.map_id:
             self._map_id = self._positioning.map_id
+            self._driving.enter(self._map_id)
             self._log("map.changed", "info", map_id=self._map_id)
 
     def _move(self, now_ns: int, period_ns: int) -> Verdict:
@@ -360,9 +362,23 @@ class Agent:
             faults.append(LocalizationLost(estimate.reason, mapId=self._map_id))
         elif estimate is not None and estimate.warning:
             faults.append(LocalizationOdd(estimate.warning, mapId=self._map_id))
-        if self._driving.is_blocked:
-            faults.append(WayBlocked("obstacles let the robot go nowhere"))
+        if (way_error := self._way_error()) is not None:
+            faults.append(way_error)
         return tuple(faults)
+
+    def _way_error(self) -> HaulierError | None:
+        """Return why the robot does not get to the next node, with the references of 7.1."""
+        driving, book = self._driving, self._order_book
+        references = {"orderId": book.order_id}
+        if book.node_states:
+            references["nodeId"] = book.node_states[0].node_id
+        if book.edge_states:
+            references["edgeId"] = book.edge_states[0].edge_id
+        if driving.obstruction is not None:
+            return RouteNotFound(driving.obstruction, **references)
+        if driving.is_blocked:
+            return WayBlocked("obstacles let the robot go nowhere", **references)
+        return None
 
     def _note_device(self, state: DeviceState) -> None:
         error = state.error
@@ -463,6 +479,7 @@ class Agent:
                 "nodes_left": len(book.waypoints),
                 "idle": book.idle,
             },
+            "way_error": _error(self._way_error()),
             "battery": self._battery_status(),
             "localization": asdict(self._localizer.counters),
             "dropped": self._dropped,

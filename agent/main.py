@@ -5,7 +5,7 @@ import math
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from itertools import count
 from typing import Any
@@ -15,9 +15,10 @@ import structlog
 from agent.avoidance.fields import Fields
 from agent.avoidance.navigator import Navigator
 from agent.avoidance.protective_field import ProtectiveField
-from agent.avoidance.rehearsal import rehearse
+from agent.avoidance.rehearsal import rehearse as rehearse_avoidance
 from agent.clock import Clock, SystemClock
 from agent.config import Config
+from agent.docking.rehearsal import rehearse as rehearse_docking
 from agent.driving import Driving
 from agent.errors import AgentError, MapError
 from agent.geometry.polygon import rectangle
@@ -30,7 +31,11 @@ from agent.loop import Agent, Battery
 from agent.mailbox import Mailbox, Outbox
 from agent.mapping.map_file import load_map
 from agent.positioning import PoseRequest, Positioning
-from agent.route.follower import PathFollower
+from agent.route.course import Course
+from agent.route.rehearsal import rehearse as rehearse_routes
+from agent.route.route_map import RouteMap
+from agent.route.route_search import Mobility, RouteSearch
+from agent.route.wayfinder import Wayfinder
 from agent.streams import TICK
 from agent.telemetry.broker import MqttLink
 from agent.telemetry.timing import LoopTiming
@@ -42,6 +47,7 @@ from agent.vda5050.identity import Identity
 from agent.vda5050.instant_actions import InstantActionRunner
 from agent.vda5050.order_book import OrderBook
 from agent.vda5050.state_report import StateReport
+from agent.vda5050.wire.version import version_of
 from drivers.driver import PortSpec
 from drivers.errors import HaulierError
 from drivers.kernels import warm_up as warm_up_drivers
@@ -55,14 +61,40 @@ FOLD_NS = 30_000_000_000
 
 def warm_up() -> list[str]:
     """Compile every kernel, or load it from the cache, and return their names."""
-    return [*warm_up_drivers(), *warm_up_agent(), *rehearse()]
+    rehearsals = (*rehearse_avoidance(), *rehearse_routes(), *rehearse_docking())
+    return [*warm_up_drivers(), *warm_up_agent(), *rehearsals]
 
 
 def identity_of(config: Config) -> Identity:
     """Return who the robot is to the platform."""
+    robot, version = config.robot, config.vda5050.version
     return Identity(
-        config.robot.manufacturer, config.robot.serial_number, config.robot.topic_prefix
+        robot.manufacturer,
+        robot.serial_number,
+        robot.topic_prefix or version_of(version).topic_prefix,
+        version,
     )
+
+
+def published_topics(config: Config) -> dict[str, topics.Topic]:
+    """Return how the topics travel that the robot publishes."""
+    return _as_configured(config, topics.FROM_ROBOT)
+
+
+def subscriptions(config: Config) -> dict[str, int]:
+    """Return the topics that the robot subscribes to, and their QoS."""
+    own = _as_configured(config, topics.to_robot(identity_of(config)))
+    return {name: topic.qos for name, topic in own.items()}
+
+
+def _as_configured(config: Config, standard: Mapping[str, topics.Topic]) -> dict[str, topics.Topic]:
+    asked = config.vda5050.topics
+    return {
+        name: replace(topic, **asked[name].model_dump(exclude_none=True))
+        if name in asked
+        else topic
+        for name, topic in standard.items()
+    }
 
 
 def vehicle_of(config: Config) -> Vehicle:
@@ -70,6 +102,7 @@ def vehicle_of(config: Config) -> Vehicle:
     robot, motion = config.robot, config.motion
     return Vehicle(
         series=robot.series,
+        software_version=metadata.version("haulier"),
         length_m=robot.length_m,
         width_m=robot.width_m,
         height_m=robot.height_m,
@@ -119,6 +152,14 @@ def build_agent(config: Config, places: Mapping[str, Place]) -> Agent:
         {name: mount.base_from_lidar for name, mount in mounts.items()},
         start,
     )
+    # A route nearer to things than the governor lets the robot come would be none.
+    least_m = max(config.route.needed_clearance_m, config.motion.margin_m)
+    route_params = replace(config.route, needed_clearance_m=least_m)
+    wayfinder = Wayfinder(
+        RouteSearch(route_params, footprint, Mobility()),
+        {name: RouteMap.prepare(place.grid) for name, place in places.items()},
+        map_id,
+    )
     return Agent(
         lidars=mounts,
         localizer=localizer,
@@ -132,12 +173,21 @@ def build_agent(config: Config, places: Mapping[str, Place]) -> Agent:
             width_m=config.robot.width_m,
         ),
         instant_actions=InstantActionRunner(identity),
-        state_report=StateReport(identity, vehicle_of(config), places),
+        state_report=StateReport(
+            identity,
+            vehicle_of(config),
+            places,
+            minimum_interval_s=config.vda5050.minimum_state_interval_s,
+            period_s=config.vda5050.state_period_s,
+            visualization_interval_s=config.vda5050.visualization_interval_s,
+            topics=published_topics(config),
+        ),
         driving=Driving(
-            PathFollower(config.follower),
+            Course(config.follower, wayfinder),
             ProtectiveField(config.field, footprint, config.motion.deceleration_mps2),
             Fields(config.fields, footprint),
             Navigator(config.motion, footprint, mounts, config.avoidance),
+            config.driving,
         ),
         battery=Battery(empty_v=config.robot.battery_empty_v, full_v=config.robot.battery_full_v),
     )
@@ -165,8 +215,8 @@ class Daemon:
         self._link = MqttLink(
             config.broker,
             topics.base(identity),
-            topics.TO_ROBOT,
-            ConnectionReport(identity, clock),
+            subscriptions(config),
+            ConnectionReport(identity, clock, published_topics(config)),
             self._mailbox.put_message,
             clock,
         )
@@ -345,6 +395,8 @@ def complaints(status: dict[str, Any]) -> list[str]:
         found.append(f"not localized: {pose['reason'] if pose else 'no scan yet'}")
     if error := status["broker_error"]:
         found.append(f"broker: {error['code']}: {error['detail']}")
+    if error := status["way_error"]:
+        found.append(f"way: {error['code']}: {error['detail']}")
     if reason := status["command"]["stop_reason"]:
         found.append(f"standing: {reason} for {status['command']['stop_since_s']:.1f} s")
     return found

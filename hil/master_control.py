@@ -1,66 +1,53 @@
-"""A small VDA 5050 master control for demo, bench and tests.
+"""A small VDA 5050 master control for demo, bench and tests, in each version of the standard.
 
 :class:`MasterControl` is the core: messages in, messages out, no transport. :class:`MqttMaster`
 joins it to a broker. It checks every message of the robot against the same models that the robot
-uses, sends orders whole or in pieces (base and horizon), and counts what it sees.
+uses, sends orders whole or in pieces (base and horizon), answers the requests of 3.0, and counts
+what it sees.
 """
 
-import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from types import TracebackType
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from pydantic import JsonValue
 
 from agent.clock import Clock
 from agent.errors import BrokerUnavailable, MessageInvalid
 from agent.telemetry.publication import Publication
 from agent.vda5050.identity import Identity
+from agent.vda5050.itinerary import Station as Station
+from agent.vda5050.itinerary import graph
 from agent.vda5050.messages import (
     Action,
+    ActionParameter,
+    ActionState,
     BlockingType,
     Connection,
     ConnectionState,
     Edge,
     Factsheet,
-    Header,
+    GrantType,
     HeaderCounter,
     InstantActions,
     Node,
-    NodePosition,
     Order,
+    RequestStatus,
+    Response,
+    Responses,
     State,
     Visualization,
+    ZoneSet,
+    ZoneSetTransfer,
     decode,
 )
 from agent.vda5050.topics import FROM_ROBOT, address, name_of, publication
-
-
-@dataclass(frozen=True, slots=True)
-class Station:
-    """A node of an order, in the map frame.
-
-    Attributes:
-        x_m: Position.
-        y_m: Position.
-        yaw_rad: Heading to arrive with, None where any will do.
-        node_id: Its name; made from its place in the order where empty.
-        deviation_m: ``allowedDeviationXY``, None to leave it to the robot.
-        max_speed_mps: Limit on the way to it, None for the robot's own.
-    """
-
-    x_m: float
-    y_m: float
-    yaw_rad: float | None = None
-    node_id: str = ""
-    deviation_m: float | None = None
-    max_speed_mps: float | None = None
 
 
 class MasterControl:
@@ -71,6 +58,8 @@ class MasterControl:
         state: Newest state.
         visualization: Newest visualization.
         factsheet: Newest factsheet.
+        action_id: Instant action sent last, empty before the first.
+        grant: Answer to every request of the robot (3.0); None leaves it waiting.
         counts: Messages received per topic.
         invalid: Why messages of the robot were refused, oldest first.
     """
@@ -85,7 +74,7 @@ class MasterControl:
         """Start without an order.
 
         Args:
-            identity: The robot to talk to.
+            identity: The robot to talk to, in its version of the standard.
             clock: For time stamps.
             on_progress: Called with every state that names the order at hand.
         """
@@ -103,6 +92,9 @@ class MasterControl:
         self.state: State | None = None
         self.visualization: Visualization | None = None
         self.factsheet: Factsheet | None = None
+        self.action_id = ""
+        self.grant: GrantType | None = GrantType.GRANTED
+        self._answered: dict[str, GrantType] = {}
         self.counts: Counter[str] = Counter()
         self.invalid: list[MessageInvalid] = []
 
@@ -164,29 +156,47 @@ class MasterControl:
         self._order_update_id = self._stitch = 0
         self._window = len(stations) if window is None else window
         self._released = min(1 + self._window, len(stations))
-        self._nodes = [_node(station, index, map_id) for index, station in enumerate(stations)]
-        self._edges = [
-            _edge(start, end, station.max_speed_mps)
-            for start, end, station in zip(
-                self._nodes[:-1], self._nodes[1:], stations[1:], strict=True
-            )
-        ]
+        self._nodes, self._edges = graph(stations, map_id)
         return (self._order_from(0),)
 
     def repeat(self) -> tuple[Publication, ...]:
         """Make the newest order message again, as masters do that missed the state."""
         return (self._order_from(self._stitch),)
 
-    def instant_action(self, action_type: str) -> tuple[Publication, ...]:
-        """Make an instant action without parameters, such as ``cancelOrder``."""
+    def instant_action(
+        self, action_type: str, parameters: Mapping[str, JsonValue] = MappingProxyType({})
+    ) -> tuple[Publication, ...]:
+        """Make an instant action, such as ``cancelOrder``.
+
+        Args:
+            action_type: Its type as 2.1 names it; ``initPosition`` goes by 3.0's name there.
+            parameters: Its parameters by their keys.
+        """
         self._actions += 1
+        self.action_id = f"{action_type}-{self._actions}"
         action = Action(
             action_type=action_type,
-            action_id=f"{action_type}-{self._actions}",
+            action_id=self.action_id,
             blocking_type=BlockingType.HARD,
+            action_parameters=[
+                ActionParameter(key=key, value=value) for key, value in parameters.items()
+            ]
+            or None,
         )
         header = self._headers.next("instantActions", self._clock.utc_ns())
-        return (publication("instantActions", InstantActions(**header, actions=[action])),)
+        return (publication(InstantActions(**header, actions=[action])),)
+
+    def action_state(self, action_id: str) -> ActionState | None:
+        """Return what the robot says of an action, None before it has said anything."""
+        if self.state is None:
+            return None
+        states = [*self.state.action_states, *self.state.instant_action_states]
+        return next((state for state in states if state.action_id == action_id), None)
+
+    def zone_set(self, zones: ZoneSet) -> tuple[Publication, ...]:
+        """Make a transfer of a zone set (3.0, section 6.4.2)."""
+        header = self._headers.next("zoneSet", self._clock.utc_ns())
+        return (publication(ZoneSetTransfer(**header, zone_set=zones)),)
 
     def receive(self, topic: str, payload: bytes) -> tuple[Publication, ...]:
         """Take a message of the robot.
@@ -196,7 +206,7 @@ class MasterControl:
             payload: Its JSON.
 
         Returns:
-            What to send in answer: an update when the base runs low.
+            What to send in answer: an update when the base runs low, and responses to requests.
         """
         self.counts[topic] += 1
         try:
@@ -208,10 +218,34 @@ class MasterControl:
                 case "visualization":
                     self.visualization = decode(Visualization, payload)
                 case "state":
-                    return self._follow(decode(State, payload))
+                    state = decode(State, payload)
+                    return (*self._answer(state), *self._follow(state))
         except MessageInvalid as error:
             self.invalid.append(error)
         return ()
+
+    def _answer(self, state: State) -> tuple[Publication, ...]:
+        """Answer each request once (3.0, section 6.9), and anew when the answer has changed."""
+        requests = [*(state.zone_requests or ()), *(state.edge_requests or ())]
+        self._answered = {
+            request.request_id: self._answered[request.request_id]
+            for request in requests
+            if request.request_id in self._answered
+        }
+        grant = self.grant
+        if grant is None:
+            return ()
+        responses = [
+            Response(request_id=request.request_id, grant_type=grant)
+            for request in requests
+            if request.request_status in (RequestStatus.REQUESTED, RequestStatus.GRANTED)
+            and self._answered.get(request.request_id) is not grant
+        ]
+        if not responses:
+            return ()
+        self._answered |= {response.request_id: grant for response in responses}
+        header = self._headers.next("responses", self._clock.utc_ns())
+        return (publication(Responses(**header, responses=responses)),)
 
     def _follow(self, state: State) -> tuple[Publication, ...]:
         self.state = state
@@ -237,14 +271,14 @@ class MasterControl:
             edge.model_copy(update={"released": index + 1 < self._released})
             for index, edge in enumerate(self._edges)
         ]
-        message: Header = Order(
+        message = Order(
             **self._headers.next("order", self._clock.utc_ns()),
             order_id=self._order_id,
             order_update_id=self._order_update_id,
             nodes=nodes[start:],
             edges=edges[start:],
         )
-        return publication("order", message)
+        return publication(message)
 
 
 class MqttMaster:
@@ -302,10 +336,12 @@ class MqttMaster:
         with self._changed:
             self._send(self._core.repeat())
 
-    def instant_action(self, action_type: str) -> None:
-        """Send an instant action without parameters."""
+    def instant_action(
+        self, action_type: str, parameters: Mapping[str, JsonValue] = MappingProxyType({})
+    ) -> None:
+        """Send an instant action, see :meth:`MasterControl.instant_action`."""
         with self._changed:
-            self._send(self._core.instant_action(action_type))
+            self._send(self._core.instant_action(action_type, parameters))
 
     def wait_for(self, condition: Callable[[MasterControl], bool], timeout_s: float) -> bool:
         """Wait until a condition on the core holds; returns whether it came to hold in time."""
@@ -339,31 +375,3 @@ class MqttMaster:
         with self._changed:
             self._send(self._core.receive(name, bytes(message.payload)))
             self._changed.notify_all()
-
-
-def _node(station: Station, index: int, map_id: str) -> Node:
-    return Node(
-        node_id=station.node_id or f"n{index}",
-        sequence_id=2 * index,
-        released=False,
-        actions=[],
-        node_position=NodePosition(
-            x=station.x_m,
-            y=station.y_m,
-            theta=None if station.yaw_rad is None else math.remainder(station.yaw_rad, math.tau),
-            allowed_deviation_xy=station.deviation_m,
-            map_id=map_id,
-        ),
-    )
-
-
-def _edge(start: Node, end: Node, max_speed_mps: float | None) -> Edge:
-    return Edge(
-        edge_id=f"{start.node_id}->{end.node_id}",
-        sequence_id=end.sequence_id - 1,
-        released=False,
-        start_node_id=start.node_id,
-        end_node_id=end.node_id,
-        actions=[],
-        max_speed=max_speed_mps,
-    )

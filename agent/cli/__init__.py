@@ -17,8 +17,10 @@ VERBS = {
     "status": "agent.cli.status",
     "pose": "agent.cli.pose",
     "acknowledge": "agent.cli.acknowledge",
+    "order": "agent.cli.order",
     "config": "agent.cli.config",
     "driver": "agent.cli.driver",
+    "port": "agent.cli.port",
     "eval": "agent.cli.eval",
     "explain": "agent.cli.explain",
     "warmup": "agent.cli.warmup",
@@ -30,7 +32,7 @@ EPILOG = """exit status:
   0    done, or healthy
   1    the answer is no: unhealthy, not localized, order not finished, limits exceeded
   2    the command line itself is wrong
-  65   a map or log cannot be read
+  65   a map, log or order cannot be read
   69   a device, the broker or the daemon cannot be reached
   70   an error of ours
   78   the configuration is wrong

@@ -13,7 +13,7 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol
@@ -109,8 +109,8 @@ class MqttLink:
         self,
         params: BrokerParams,
         base: str,
-        subscriptions: Sequence[str],
-        presence: Presence,
+        subscriptions: Mapping[str, int],
+        presence: Presence | None,
         on_message: Callable[[Message], None],
         clock: Clock,
     ) -> None:
@@ -119,8 +119,9 @@ class MqttLink:
         Args:
             params: Where and how to connect.
             base: What all topics of the robot begin with.
-            subscriptions: Last levels of the topics to receive.
-            presence: Makes the connection messages; called in the link's thread.
+            subscriptions: Last levels of the topics to receive, and their QoS.
+            presence: Makes the connection messages; called in the link's thread. None for whoever
+                only visits, and says nothing of the robot.
             on_message: Takes what arrives; called in the link's thread, must not block.
             clock: For time stamps.
 
@@ -129,7 +130,7 @@ class MqttLink:
         """
         self._params = params
         self._base = base
-        self._subscriptions = tuple(subscriptions)
+        self._subscriptions = dict(subscriptions)
         self._presence = presence
         self._on_message = on_message
         self._clock = clock
@@ -239,8 +240,9 @@ class MqttLink:
             client.username_pw_set(params.username, self._password)
         if self._tls is not None:
             client.tls_set_context(self._tls)
-        will = self._presence.will()
-        client.will_set(f"{self._base}/{will.topic}", will.payload, will.qos, will.retain)
+        if self._presence is not None:
+            will = self._presence.will()
+            client.will_set(f"{self._base}/{will.topic}", will.payload, will.qos, will.retain)
         client.on_socket_open = _bound_backlog
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
@@ -253,7 +255,11 @@ class MqttLink:
         goodbye_until_ns = 0
         while (line := client.socket()) is not None and self._refusal is None:
             if self._closing:
-                if goodbye is None and self._connected_since_ns is not None:
+                if (
+                    goodbye is None
+                    and self._connected_since_ns is not None
+                    and self._presence is not None
+                ):
                     goodbye = self._send(client, self._presence.offline())
                     goodbye_until_ns = self._clock.now_ns() + GOODBYE_NS
                 if goodbye is None or goodbye.is_published():
@@ -309,7 +315,9 @@ class MqttLink:
         if reason.is_failure:
             self._refusal = f"the broker refuses the robot: {reason}"
             return
-        client.subscribe([(f"{self._base}/{name}", 0) for name in self._subscriptions])
+        client.subscribe(
+            [(f"{self._base}/{name}", qos) for name, qos in self._subscriptions.items()]
+        )
 
     def _on_subscribe(
         self,
@@ -327,7 +335,8 @@ class MqttLink:
         ]:
             self._refusal = f"the broker refuses the subscription to {', '.join(refused)}"
             return
-        self._send(client, self._presence.online())
+        if self._presence is not None:
+            self._send(client, self._presence.online())
         with self._lock:
             self._connected_since_ns = self._clock.now_ns()
             self._failure = None

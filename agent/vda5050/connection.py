@@ -1,16 +1,21 @@
-"""What the platform is told about the robot's connection (VDA 5050 2.1, section 6.14)."""
+"""What the platform is told about the robot's connection (VDA 5050 2.1, section 6.14; 3.0, 6.5)."""
+
+from collections.abc import Mapping
 
 from agent.clock import Clock
 from agent.telemetry.publication import Publication
 from agent.vda5050.identity import Identity
 from agent.vda5050.messages import Connection, ConnectionState, HeaderCounter
-from agent.vda5050.topics import publication
+from agent.vda5050.topics import FROM_ROBOT, Topic, publication
 
 
 class ConnectionReport:
     """Makes the messages of the topic ``connection``; used by the broker's thread alone."""
 
-    def __init__(self, identity: Identity, clock: Clock) -> None:
+    def __init__(
+        self, identity: Identity, clock: Clock, topics: Mapping[str, Topic] = FROM_ROBOT
+    ) -> None:
+        self._topics = topics
         self._headers = HeaderCounter(identity)
         self._clock = clock
 
@@ -31,4 +36,4 @@ class ConnectionReport:
 
     def _message(self, state: ConnectionState) -> Publication:
         header = self._headers.next("connection", self._clock.utc_ns())
-        return publication("connection", Connection(**header, connection_state=state))
+        return publication(Connection(**header, connection_state=state), self._topics)

@@ -1,4 +1,4 @@
-"""What the robot is and what it can do (VDA 5050 2.1, section 6.15)."""
+"""What the robot is and what it can do (VDA 5050 2.1, section 6.15; 3.0, 6.10)."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -30,6 +30,8 @@ from agent.vda5050.messages import (
     Timing,
     TypeSpecification,
     ValueType,
+    VehicleConfig,
+    VersionInfo,
 )
 from agent.vda5050.order_book import MOST_NODES
 
@@ -41,6 +43,7 @@ class Vehicle:
     Attributes:
         series: Name of the robot's series.
         description: What a person should know about the series.
+        software_version: Of the agent, empty where it is of no interest.
         length_m: Along the robot's x axis.
         width_m: Along its y axis.
         height_m: Over the floor.
@@ -56,6 +59,7 @@ class Vehicle:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
     series: str
     description: str = ""
+    software_version: str = ""
     length_m: Annotated[float, Gt(0), Le(10)]
     width_m: Annotated[float, Gt(0), Le(5)]
     height_m: Annotated[float, Gt(0), Le(5)]
@@ -123,6 +127,7 @@ def factsheet(header: HeaderFields, vehicle: Vehicle, timing: Timing) -> Factshe
                 order_nodes=MOST_NODES,
                 order_edges=MOST_NODES - 1,
                 state_action_states=MOST_ACTIONS,
+                state_instant_action_states=MOST_ACTIONS,
             ),
             timing=timing,
         ),
@@ -143,6 +148,7 @@ def factsheet(header: HeaderFields, vehicle: Vehicle, timing: Timing) -> Factshe
         ),
         agv_geometry=AgvGeometry(envelopes_2d=[_footprint(vehicle)]),
         load_specification=LoadSpecification(),
+        vehicle_config=_installed(vehicle),
     )
 
 
@@ -151,6 +157,14 @@ def _parameters(action: str) -> list[ParameterDefinition] | None:
         ParameterDefinition(key=key, value_data_type=kind, is_optional=False)
         for key, kind in PARAMETERS.get(action, ())
     ] or None
+
+
+def _installed(vehicle: Vehicle) -> VehicleConfig | None:
+    if not vehicle.software_version:
+        return None
+    return VehicleConfig(
+        versions=[VersionInfo(key="softwareVersion", value=vehicle.software_version)]
+    )
 
 
 def _footprint(vehicle: Vehicle) -> Envelope2d:

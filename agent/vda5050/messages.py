@@ -1,33 +1,48 @@
-"""The messages of VDA 5050 2.1.0 as pydantic models.
+"""The messages of VDA 5050 as pydantic models: one internal model for all versions.
 
-Names are those of the standard in Python's spelling; the JSON has the standard's camelCase. Unknown
-fields are tolerated (a newer minor version may add some), unknown enum values and wrong types are
-not. Optional fields that are unset are left out of the JSON, never sent as null (section 6.1.1).
+It has the shape and the names of 2.1.0, in Python's spelling, and what 3.0 knows beyond it; the
+sections named here are those of 2.1 unless they say 3.0. Every message is read and written in the
+version that its header names, by way of :mod:`agent.vda5050.wire`. Unknown fields are tolerated (a
+newer minor version may add some), unknown enum values and wrong types are not. Optional fields that
+are unset are left out of the JSON, never sent as null (section 6.1.1).
 """
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, TypedDict, TypeVar
+from typing import Annotated, ClassVar, Self, TypedDict, TypeVar
 
 from pydantic import (
-    AliasChoices,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
     ValidationError,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import from_json, to_json
 
 from agent.errors import MessageInvalid
 from agent.vda5050.identity import Identity
+from agent.vda5050.wire.difference import Location
+from agent.vda5050.wire.version import WordRefused, version_of
 
 UINT32 = 2**32
 MOST_PROBLEMS = 3  # of a message that breaks many rules, the first few say enough
 ANGLE_LIMIT = math.pi + 1e-3  # masters round pi up
 
+
+def _whole(value: object) -> object:
+    """Return a whole number as an integer; 2.x types some as float64 that count things."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 UInt32 = Annotated[int, Field(ge=0, lt=UINT32)]
+Degree = Annotated[int, Field(ge=1, lt=UINT32), BeforeValidator(_whole)]
+Percent = Annotated[int, Field(ge=0, le=100), BeforeValidator(_whole)]
 Angle = Annotated[float, Field(ge=-ANGLE_LIMIT, le=ANGLE_LIMIT)]
 NotNegative = Annotated[float, Field(ge=0)]
 Timestamp = Annotated[
@@ -50,8 +65,13 @@ class _Object(BaseModel):
 
 
 class Header(_Object):
-    """What every message starts with (section 6.4)."""
+    """What every message starts with (section 6.4).
 
+    Attributes:
+        topic: Last level of the topic that the message goes over.
+    """
+
+    topic: ClassVar[str]
     header_id: UInt32
     timestamp: Timestamp
     version: str
@@ -59,8 +79,13 @@ class Header(_Object):
     serial_number: str
 
     def encode(self) -> bytes:
-        """Return the message as UTF-8 JSON, optional fields left out where unset."""
-        return self.model_dump_json(by_alias=True, exclude_none=True).encode()
+        """Return the message as UTF-8 JSON of the version that its header names.
+
+        Optional fields are left out where unset.
+        """
+        tree = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        version_of(self.version).outgoing(self.topic, tree)
+        return to_json(tree)
 
 
 # Section 6.14
@@ -71,11 +96,14 @@ class ConnectionState(StrEnum):
 
     ONLINE = "ONLINE"
     OFFLINE = "OFFLINE"
+    HIBERNATING = "HIBERNATING"
     CONNECTIONBROKEN = "CONNECTIONBROKEN"
 
 
 class Connection(Header):
     """Message on the topic ``connection``."""
+
+    topic = "connection"
 
     connection_state: ConnectionState
 
@@ -84,10 +112,11 @@ class Connection(Header):
 
 
 class BlockingType(StrEnum):
-    """What else may go on beside an action (section 6.12)."""
+    """What else may go on beside an action (section 6.12; SINGLE: 3.0, section 6.2.2)."""
 
     NONE = "NONE"
     SOFT = "SOFT"
+    SINGLE = "SINGLE"
     HARD = "HARD"
 
 
@@ -106,6 +135,7 @@ class Action(_Object):
     blocking_type: BlockingType
     action_description: str | None = None
     action_parameters: list[ActionParameter] | None = None
+    retriable: bool | None = None
 
 
 class InitPosition(_Object):
@@ -118,14 +148,38 @@ class InitPosition(_Object):
     last_node_id: str
 
 
+class Ellipse(_Object):
+    """How far beside a node is on it (3.0, section 6.6.2.1).
+
+    Attributes:
+        a: Semi-major axis in m.
+        b: Semi-minor axis in m.
+        theta: Turn of the major axis against the map's x axis, in rad.
+    """
+
+    a: NotNegative
+    b: NotNegative
+    theta: Angle
+
+    def holds(self, x: float, y: float) -> bool:
+        """Whether an offset from the node, in m along the map's axes, lies within."""
+        along = x * math.cos(self.theta) + y * math.sin(self.theta)
+        across = y * math.cos(self.theta) - x * math.sin(self.theta)
+        return (along * self.b) ** 2 + (across * self.a) ** 2 <= (self.a * self.b) ** 2
+
+
 class NodePosition(_Object):
-    """Where a node is, in the map frame."""
+    """Where a node is, in the map frame.
+
+    Where 3.0 gives an ellipse, ``allowed_deviation_xy`` is the radius of the circle inside it.
+    """
 
     x: float
     y: float
     map_id: str
     theta: Angle | None = None
     allowed_deviation_xy: NotNegative | None = Field(None, alias="allowedDeviationXY")
+    allowed_deviation_ellipse: Ellipse | None = None
     allowed_deviation_theta: Annotated[float, Field(ge=0, le=ANGLE_LIMIT)] | None = None
     map_description: str | None = None
 
@@ -154,7 +208,7 @@ class Trajectory(_Object):
 
     knot_vector: list[Annotated[float, Field(ge=0, le=1)]]
     control_points: list[ControlPoint]
-    degree: Annotated[float, Field(ge=1)] = 1.0
+    degree: Degree = 1
 
 
 class CorridorRefPoint(StrEnum):
@@ -164,12 +218,24 @@ class CorridorRefPoint(StrEnum):
     CONTOUR = "CONTOUR"
 
 
+class ReleaseLossBehavior(StrEnum):
+    """What to do in a corridor whose release is lost (3.0, section 7.3)."""
+
+    STOP = "STOP"
+    RETURN = "RETURN"
+
+
 class Corridor(_Object):
-    """How far beside an edge's trajectory the robot may go (section 6.6.5)."""
+    """How far beside an edge's trajectory the robot may go (section 6.6.5).
+
+    With ``release_required`` it may do so only after asking (3.0, section 6.6.10).
+    """
 
     left_width: NotNegative
     right_width: NotNegative
     corridor_ref_point: CorridorRefPoint | None = None
+    release_required: bool | None = None
+    release_loss_behavior: ReleaseLossBehavior | None = None
 
 
 class OrientationType(StrEnum):
@@ -205,22 +271,162 @@ class Edge(_Object):
 class Order(Header):
     """Message on the topic ``order`` (section 6.6.6)."""
 
+    topic = "order"
+
     order_id: str
     order_update_id: UInt32
     nodes: list[Node]
     edges: list[Edge]
+    order_description: str | None = None
     zone_set_id: str | None = None
 
 
 class InstantActions(Header):
-    """Message on the topic ``instantActions`` (section 6.9).
+    """Message on the topic ``instantActions`` (section 6.9)."""
 
-    A widespread master calls the array ``instantActions``, as version 1.1 of the standard did.
-    """
+    topic = "instantActions"
 
-    actions: list[Action] = Field(
-        validation_alias=AliasChoices("actions", "instantActions"), serialization_alias="actions"
-    )
+    actions: list[Action]
+
+
+# 3.0, sections 6.9 and 7.5
+
+
+class GrantType(StrEnum):
+    """What the master says to a request."""
+
+    GRANTED = "GRANTED"
+    QUEUED = "QUEUED"
+    REVOKED = "REVOKED"
+    REJECTED = "REJECTED"
+
+
+class Response(_Object):
+    """Answer to a zone request or an edge request of the state."""
+
+    request_id: str
+    grant_type: GrantType
+    lease_expiry: Timestamp | None = None
+
+
+class Responses(Header):
+    """Message on the topic ``responses``."""
+
+    topic = "responses"
+    responses: list[Response]
+
+
+# 3.0, sections 6.4.1 and 7.6
+
+
+class ZoneType(StrEnum):
+    """What a zone asks of a robot in it."""
+
+    BLOCKED = "BLOCKED"
+    LINE_GUIDED = "LINE_GUIDED"
+    RELEASE = "RELEASE"
+    COORDINATED_REPLANNING = "COORDINATED_REPLANNING"
+    SPEED_LIMIT = "SPEED_LIMIT"
+    ACTION = "ACTION"
+    PRIORITY = "PRIORITY"
+    PENALTY = "PENALTY"
+    DIRECTED = "DIRECTED"
+    BIDIRECTED = "BIDIRECTED"
+
+
+class ZoneReleaseLoss(StrEnum):
+    """What to do in a RELEASE zone whose release is lost."""
+
+    STOP = "STOP"
+    CONTINUE = "CONTINUE"
+    EVACUATE = "EVACUATE"
+
+
+class DirectedLimitation(StrEnum):
+    """How strictly a zone's direction of travel is meant."""
+
+    SOFT = "SOFT"
+    RESTRICTED = "RESTRICTED"
+    STRICT = "STRICT"
+
+
+class BidirectedLimitation(StrEnum):
+    """How strictly a zone's pair of directions is meant."""
+
+    SOFT = "SOFT"
+    RESTRICTED = "RESTRICTED"
+
+
+class ZoneAction(_Object):
+    """An action of a zone; the robot makes its id."""
+
+    action_type: str
+    blocking_type: BlockingType
+    action_description: str | None = None
+    action_parameters: list[ActionParameter] | None = None
+    retriable: bool | None = None
+
+
+class Vertex(_Object):
+    """A corner of a zone, in the map frame."""
+
+    x: float
+    y: float
+
+
+Factor = Annotated[float, Field(ge=0, le=1)]
+
+# Without releaseLossBehavior the robot stops (3.0, section 6.4.1.1), so it is not in here.
+ZONE_PARAMETERS = {
+    ZoneType.SPEED_LIMIT: ("maximum_speed",),
+    ZoneType.ACTION: ("entry_actions", "during_actions", "exit_actions"),
+    ZoneType.PRIORITY: ("priority_factor",),
+    ZoneType.PENALTY: ("penalty_factor",),
+    ZoneType.DIRECTED: ("direction", "directed_limitation"),
+    ZoneType.BIDIRECTED: ("direction", "bidirected_limitation"),
+}
+
+
+class Zone(_Object):
+    """A polygon, counter-clockwise, in which a rule holds."""
+
+    zone_id: str
+    zone_type: ZoneType
+    vertices: Annotated[list[Vertex], Field(min_length=3)]
+    zone_descriptor: str | None = None
+    maximum_speed: NotNegative | None = None
+    entry_actions: list[ZoneAction] | None = None
+    during_actions: list[ZoneAction] | None = None
+    exit_actions: list[ZoneAction] | None = None
+    release_loss_behavior: ZoneReleaseLoss | None = None
+    priority_factor: Factor | None = None
+    penalty_factor: Factor | None = None
+    direction: float | None = None
+    directed_limitation: DirectedLimitation | None = None
+    bidirected_limitation: BidirectedLimitation | None = None
+
+    @model_validator(mode="after")
+    def _has_its_parameters(self) -> Self:
+        for name in ZONE_PARAMETERS.get(self.zone_type, ()):
+            if getattr(self, name) is None:
+                raise ValueError(f"a zone of type {self.zone_type} needs {to_camel(name)}")
+        return self
+
+
+class ZoneSet(_Object):
+    """The zones of a map."""
+
+    map_id: str
+    zone_set_id: str
+    zones: list[Zone]
+    zone_set_descriptor: str | None = None
+
+
+class ZoneSetTransfer(Header):
+    """Message on the topic ``zoneSet``."""
+
+    topic = "zoneSet"
+    zone_set: ZoneSet
 
 
 # Sections 6.10.6 and 6.13
@@ -242,6 +448,14 @@ class Map(_Object):
     map_description: str | None = None
 
 
+class ZoneSetState(_Object):
+    """A zone set stored on the robot (3.0, section 6.4.2)."""
+
+    zone_set_id: str
+    map_id: str
+    zone_set_status: MapStatus
+
+
 class NodeState(_Object):
     """A node still to be reached."""
 
@@ -260,6 +474,71 @@ class EdgeState(_Object):
     released: bool
     edge_description: str | None = None
     trajectory: Trajectory | None = None
+
+
+class PlannedPath(_Object):
+    """Where the robot means to go within its order (3.0, section 6.8)."""
+
+    trajectory: Trajectory
+    traversed_nodes: list[str] | None = None
+
+
+class PathPoint(_Object):
+    """A place on the way, and when the robot expects to be there."""
+
+    x: float
+    y: float
+    eta: Timestamp
+    theta: Angle | None = None
+
+
+class IntermediatePath(_Object):
+    """Where the robot goes as far as it can see (3.0, section 6.8)."""
+
+    polyline: list[PathPoint]
+
+
+class RequestStatus(StrEnum):
+    """Where in its life a request is (3.0, section 6.9)."""
+
+    REQUESTED = "REQUESTED"
+    GRANTED = "GRANTED"
+    REVOKED = "REVOKED"
+    EXPIRED = "EXPIRED"
+
+
+class ZoneRequestType(StrEnum):
+    """What of a zone is asked for."""
+
+    ACCESS = "ACCESS"
+    REPLANNING = "REPLANNING"
+
+
+class ZoneRequest(_Object):
+    """A request to enter a zone or to replan in it (3.0, section 6.4.3)."""
+
+    request_id: str
+    request_type: ZoneRequestType
+    zone_id: str
+    zone_set_id: str
+    request_status: RequestStatus
+    trajectory: Trajectory | None = None
+
+
+class EdgeRequestType(StrEnum):
+    """What of an edge is asked for."""
+
+    CORRIDOR = "CORRIDOR"
+
+
+class EdgeRequest(_Object):
+    """A request to use an edge's corridor (3.0, section 6.6.10)."""
+
+    request_id: str
+    request_type: EdgeRequestType
+    edge_id: str
+    sequence_id: UInt32
+    request_status: RequestStatus
 
 
 class AgvPosition(_Object):
@@ -284,12 +563,13 @@ class Velocity(_Object):
 
 
 class ActionStatus(StrEnum):
-    """Where in its life an action is (section 6.11); the schema forgot PAUSED."""
+    """Where in its life an action is (section 6.11; RETRIABLE: 3.0, section 6.6.9)."""
 
     WAITING = "WAITING"
     INITIALIZING = "INITIALIZING"
     RUNNING = "RUNNING"
     PAUSED = "PAUSED"
+    RETRIABLE = "RETRIABLE"
     FINISHED = "FINISHED"
     FAILED = "FAILED"
 
@@ -305,29 +585,34 @@ class ActionState(_Object):
 
 
 class BatteryState(_Object):
-    """The traction battery; charge in percent."""
+    """The traction battery; charge and health in percent, reach in m, current in A."""
 
-    battery_charge: float
+    battery_charge: Annotated[float, Field(ge=0, le=100)]
     charging: bool
     battery_voltage: float | None = None
-    battery_health: float | None = None
-    reach: float | None = None
+    battery_current: float | None = None
+    battery_health: Percent | None = None
+    reach: UInt32 | None = None
 
 
 class OperatingMode(StrEnum):
-    """Who is in control of the robot (section 6.10.6, table 1)."""
+    """Who is in control of the robot (section 6.10.6, table 1; 3.0, section 6.6.6)."""
 
+    STARTUP = "STARTUP"
     AUTOMATIC = "AUTOMATIC"
     SEMIAUTOMATIC = "SEMIAUTOMATIC"
+    INTERVENED = "INTERVENED"
     MANUAL = "MANUAL"
     SERVICE = "SERVICE"
     TEACHIN = "TEACHIN"
 
 
 class ErrorLevel(StrEnum):
-    """Whether the robot can go on by itself."""
+    """Whether the robot can go on by itself (section 6.10.5; 3.0, section 6.6.5.1)."""
 
     WARNING = "WARNING"
+    URGENT = "URGENT"
+    CRITICAL = "CRITICAL"
     FATAL = "FATAL"
 
 
@@ -338,6 +623,13 @@ class Reference(_Object):
     reference_value: str
 
 
+class Translation(_Object):
+    """A text in another language, named by ISO 639-1 (3.0, section 6.6.5.3)."""
+
+    translation_key: str
+    translation_value: str
+
+
 class Error(_Object):
     """An error that is active."""
 
@@ -346,6 +638,8 @@ class Error(_Object):
     error_references: list[Reference] | None = None
     error_description: str | None = None
     error_hint: str | None = None
+    error_description_translations: list[Translation] | None = None
+    error_hint_translations: list[Translation] | None = None
 
 
 class InfoLevel(StrEnum):
@@ -392,9 +686,9 @@ class BoundingBoxReference(_Object):
 class LoadDimensions(_Object):
     """Size of a load's bounding box."""
 
-    length: float
-    width: float
-    height: float | None = None
+    length: NotNegative
+    width: NotNegative
+    height: NotNegative | None = None
 
 
 class Load(_Object):
@@ -409,7 +703,9 @@ class Load(_Object):
 
 
 class State(Header):
-    """Message on the topic ``state``."""
+    """Message on the topic ``state``; up to 2.1 ``action_states`` has the instant ones as well."""
+
+    topic = "state"
 
     order_id: str
     order_update_id: UInt32
@@ -432,13 +728,25 @@ class State(Header):
     new_base_request: bool | None = None
     distance_since_last_node: float | None = None
     information: list[Information] | None = None
+    instant_action_states: list[ActionState] = []
+    zone_action_states: list[ActionState] | None = None
+    zone_sets: list[ZoneSetState] | None = None
+    zone_requests: list[ZoneRequest] | None = None
+    edge_requests: list[EdgeRequest] | None = None
+    planned_path: PlannedPath | None = None
+    intermediate_path: IntermediatePath | None = None
 
 
 class Visualization(Header):
     """Message on the topic ``visualization``."""
 
+    topic = "visualization"
+
     agv_position: AgvPosition | None = None
     velocity: Velocity | None = None
+    reference_state_header_id: UInt32 = 0
+    planned_path: PlannedPath | None = None
+    intermediate_path: IntermediatePath | None = None
 
 
 # Section 6.15.1
@@ -490,43 +798,58 @@ class TypeSpecification(_Object):
     localization_types: list[LocalizationType]
     navigation_types: list[NavigationType]
     series_description: str | None = None
+    supported_zones: list[ZoneType] | None = None
 
 
 class PhysicalParameters(_Object):
     """Basic physical properties."""
 
-    speed_min: float
-    speed_max: float
-    acceleration_max: float
-    deceleration_max: float
-    height_max: float
-    width: float
-    length: float
-    height_min: float | None = None
-    angular_speed_min: float | None = None
-    angular_speed_max: float | None = None
+    speed_min: NotNegative
+    speed_max: NotNegative
+    acceleration_max: NotNegative
+    deceleration_max: NotNegative
+    height_min: NotNegative
+    height_max: NotNegative
+    width: NotNegative
+    length: NotNegative
+    angular_speed_min: NotNegative | None = None
+    angular_speed_max: NotNegative | None = None
 
 
 class MaxStringLens(_Object):
     """Longest strings the robot takes; a limit left out does not exist."""
 
-    msg_len: int | None = None
-    topic_serial_len: int | None = None
-    topic_elem_len: int | None = None
-    id_len: int | None = None
+    msg_len: UInt32 | None = None
+    topic_serial_len: UInt32 | None = None
+    topic_elem_len: UInt32 | None = None
+    id_len: UInt32 | None = None
     id_numerical_only: bool | None = None
-    enum_len: int | None = None
-    load_id_len: int | None = None
+    enum_len: UInt32 | None = None
+    load_id_len: UInt32 | None = None
 
 
 class MaxArrayLens(_Object):
     """Longest arrays the robot takes and sends; a limit left out does not exist."""
 
-    order_nodes: int | None = Field(None, alias="order.nodes")
-    order_edges: int | None = Field(None, alias="order.edges")
-    instant_actions: int | None = None
-    state_action_states: int | None = Field(None, alias="state.actionStates")
-    state_errors: int | None = Field(None, alias="state.errors")
+    order_nodes: UInt32 | None = Field(None, alias="order.nodes")
+    order_edges: UInt32 | None = Field(None, alias="order.edges")
+    node_actions: UInt32 | None = Field(None, alias="node.actions")
+    edge_actions: UInt32 | None = Field(None, alias="edge.actions")
+    actions_parameters: UInt32 | None = Field(None, alias="actions.actionsParameters")
+    instant_actions: UInt32 | None = None
+    trajectory_knot_vector: UInt32 | None = Field(None, alias="trajectory.knotVector")
+    trajectory_control_points: UInt32 | None = Field(None, alias="trajectory.controlPoints")
+    zone_set_zones: UInt32 | None = Field(None, alias="zoneSet.zones")
+    state_node_states: UInt32 | None = Field(None, alias="state.nodeStates")
+    state_edge_states: UInt32 | None = Field(None, alias="state.edgeStates")
+    state_loads: UInt32 | None = Field(None, alias="state.loads")
+    state_action_states: UInt32 | None = Field(None, alias="state.actionStates")
+    state_instant_action_states: UInt32 | None = Field(None, alias="state.instantActionStates")
+    state_zone_action_states: UInt32 | None = Field(None, alias="state.zoneActionStates")
+    state_errors: UInt32 | None = Field(None, alias="state.errors")
+    state_information: UInt32 | None = Field(None, alias="state.information")
+    error_error_references: UInt32 | None = Field(None, alias="error.errorReferences")
+    information_info_references: UInt32 | None = Field(None, alias="information.infoReferences")
 
 
 class Timing(_Object):
@@ -567,6 +890,7 @@ class ActionScope(StrEnum):
     INSTANT = "INSTANT"
     NODE = "NODE"
     EDGE = "EDGE"
+    ZONE = "ZONE"
 
 
 class ValueType(StrEnum):
@@ -598,6 +922,9 @@ class AgvAction(_Object):
     action_description: str | None = None
     action_parameters: list[ParameterDefinition] | None = None
     result_description: str | None = None
+    blocking_types: list[BlockingType] | None = None
+    pause_allowed: bool = False
+    cancel_allowed: bool = False
 
 
 class ProtocolFeatures(_Object):
@@ -634,8 +961,23 @@ class LoadSpecification(_Object):
     load_positions: list[str] | None = None
 
 
+class VersionInfo(_Object):
+    """The version of a part of the robot, such as ``softwareVersion``."""
+
+    key: str
+    value: str
+
+
+class VehicleConfig(_Object):
+    """What is installed on the robot."""
+
+    versions: list[VersionInfo] | None = None
+
+
 class Factsheet(Header):
     """Message on the topic ``factsheet``."""
+
+    topic = "factsheet"
 
     type_specification: TypeSpecification
     physical_parameters: PhysicalParameters
@@ -643,6 +985,7 @@ class Factsheet(Header):
     protocol_features: ProtocolFeatures
     agv_geometry: AgvGeometry
     load_specification: LoadSpecification
+    vehicle_config: VehicleConfig | None = None
 
 
 class HeaderFields(TypedDict):
@@ -687,18 +1030,31 @@ P = TypeVar("P", bound=_Object)
 
 
 def decode(model: type[M], payload: bytes) -> M:
-    """Read a message.
+    """Read a message in the version that its header names.
 
     Raises:
-        MessageInvalid: It is not JSON or breaks the standard; the text names the fields.
+        MessageInvalid: It is not JSON or breaks the standard; the text names the fields, and
+            ``field`` of the context the first, in that version's names.
     """
+    breach = f"the {model.__name__} message breaks the standard"
     try:
-        return model.model_validate_json(payload, by_alias=True, by_name=False)
+        tree = from_json(payload, allow_inf_nan=False)
+    except ValueError as error:
+        raise MessageInvalid(f"{breach}: Invalid JSON: {error}") from error
+    stated = tree.get("version") if isinstance(tree, dict) else None
+    version = version_of(stated if isinstance(stated, str) else "")
+    try:
+        if isinstance(tree, dict):
+            version.incoming(model.topic, tree)
+        # Strict about JSON: what came as a text may be an enum's value or a time, but no number.
+        return model.model_validate_json(to_json(tree), by_alias=True, by_name=False)
+    except WordRefused as error:
+        field = _path(error.location)
+        raise MessageInvalid(f"{breach}: {field}: {error}", field=field) from error
     except ValidationError as error:
-        problems, field = _problems(error)
+        problems, field = _problems(error, lambda location: version.spelled(model.topic, location))
         raise MessageInvalid(
-            f"the {model.__name__} message breaks the standard: {problems}",
-            **({"field": field} if field else {}),
+            f"{breach}: {problems}", **({"field": field} if field else {})
         ) from error
 
 
@@ -716,19 +1072,21 @@ def read_parameters(model: type[P], action: Action) -> P:
         raise MessageInvalid(f"{action.action_type}: {problems}", field=field) from error
 
 
-def _problems(error: ValidationError) -> tuple[str, str]:
+def _problems(
+    error: ValidationError, spelled: Callable[[Location], Location] = tuple
+) -> tuple[str, str]:
     """Return the first few broken rules in words, and the path of the first."""
     problems = error.errors(include_url=False)
     shown = "; ".join(
-        ": ".join(filter(None, (_path(problem["loc"]), problem["msg"])))
+        ": ".join(filter(None, (_path(spelled(problem["loc"])), problem["msg"])))
         for problem in problems[:MOST_PROBLEMS]
     )
     more = len(problems) - MOST_PROBLEMS
     rest = f"; and {more} more" if more > 0 else ""
-    return shown + rest, _path(problems[0]["loc"])
+    return shown + rest, _path(spelled(problems[0]["loc"]))
 
 
-def _path(location: tuple[int | str, ...]) -> str:
+def _path(location: Location) -> str:
     """Return where in a message something is, such as ``nodes[2].nodePosition.x``."""
     path = ""
     for part in location:

@@ -1,11 +1,13 @@
-"""What the platform is told about the robot, and when (VDA 5050 2.1, sections 6.10, 6.13, 6.15).
+"""What the platform is told about the robot, and when.
+
+VDA 5050 2.1, sections 6.10, 6.13 and 6.15; 3.0, sections 6.6, 6.7 and 6.10.
 
 A state goes out when something in it changes that a master acts on, events close together in one
 message, and at the latest after ``period_s``.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -38,7 +40,7 @@ from agent.vda5050.messages import (
 )
 from agent.vda5050.order_book import OrderBook
 from agent.vda5050.situation import Situation
-from agent.vda5050.topics import publication
+from agent.vda5050.topics import FROM_ROBOT, Topic, publication
 from drivers.errors import HaulierError
 
 MOST_REJECTIONS = 8  # kept until an order is accepted; a master in a loop must not fill the state
@@ -48,7 +50,10 @@ ErrorKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 
 @dataclass(frozen=True, slots=True)
 class _Occasion:
-    """Everything whose change is an event (section 6.10); numbers that drift are not in it."""
+    """Everything whose change is an event (2.1, section 6.10; 3.0, section 6.6).
+
+    Numbers that drift are not in it.
+    """
 
     order: tuple[str, int, str, int]
     orders_received: int
@@ -79,6 +84,7 @@ class StateReport:
         minimum_interval_s: float = 0.5,
         period_s: float = 25.0,
         visualization_interval_s: float = 0.2,
+        topics: Mapping[str, Topic] = FROM_ROBOT,
     ) -> None:
         """Start with a state, a factsheet and a visualization due.
 
@@ -90,8 +96,10 @@ class StateReport:
             minimum_interval_s: Least time between two states.
             period_s: Most time between two states; the standard asks for 30 s on arrival.
             visualization_interval_s: Time between two visualizations.
+            topics: How each topic travels.
         """
         self._headers = HeaderCounter(identity)
+        self._topics = topics
         self._vehicle = vehicle
         self._maps = [
             Map(map_id=map_id, map_version=map_version, map_status=MapStatus.ENABLED)
@@ -109,6 +117,7 @@ class StateReport:
         self._rejections: list[HaulierError] = []
         self._reported: _Occasion | None = None
         self._reported_ns: int | None = None
+        self._state_header_id = 0
         self._visualization_due_ns: int | None = None
         self._factsheets_asked = -1
 
@@ -133,15 +142,16 @@ class StateReport:
         if instant_actions.factsheet_requests != self._factsheets_asked:
             self._factsheets_asked = instant_actions.factsheet_requests
             header = self._headers.next("factsheet", situation.utc_ns)
-            due.append(publication("factsheet", factsheet(header, self._vehicle, self._timing)))
+            due.append(publication(factsheet(header, self._vehicle, self._timing), self._topics))
         errors = (*situation.faults, *self._rejections, *instant_actions.errors)
         occasion = _occasion(situation, order_book, instant_actions, errors)
         if self._is_due(occasion, situation.now_ns):
             self._reported, self._reported_ns = occasion, situation.now_ns
             state = self._state(situation, order_book, instant_actions, errors)
-            due.append(publication("state", state))
+            self._state_header_id = state.header_id
+            due.append(publication(state, self._topics))
         if self._is_visualization_due(situation.now_ns):
-            due.append(publication("visualization", self._visualization(situation)))
+            due.append(publication(self._visualization(situation), self._topics))
         return tuple(due)
 
     def _is_due(self, occasion: _Occasion, now_ns: int) -> bool:
@@ -183,7 +193,8 @@ class StateReport:
             paused=situation.paused,
             new_base_request=_new_base_request(situation, order_book),
             distance_since_last_node=_distance_since_last_node(situation, order_book),
-            action_states=list(instant_actions.states),
+            action_states=[],
+            instant_action_states=list(instant_actions.states),
             battery_state=_battery_state(situation),
             operating_mode=OperatingMode.AUTOMATIC,
             errors=[_error(error) for error in errors],
@@ -198,6 +209,7 @@ class StateReport:
     def _visualization(self, situation: Situation) -> Visualization:
         return Visualization(
             **self._headers.next("visualization", situation.utc_ns),
+            reference_state_header_id=self._state_header_id,
             agv_position=_agv_position(situation),
             velocity=_velocity(situation),
         )

@@ -198,6 +198,15 @@ class Robot:
             outbox = self.tick()
         return outbox
 
+    def arrive(self, seconds: float) -> Outbox:
+        """Run until the order is done and half a second longer, at most so long."""
+        for _ in range(round(2.0 * seconds)):
+            idle = self.agent.status(self.now_ns)["order"]["idle"]
+            outbox = self.run(0.5)
+            if idle:
+                break
+        return outbox
+
     def start(self) -> "Robot":
         """Bring the devices up and let the robot find itself."""
         devices = tuple(DeviceState(n, Phase.STREAMING, self.now_ns) for n in self.devices)

@@ -59,7 +59,7 @@ def assert_goes_on(robot: Robot) -> None:
     assert robot.twist[0] > 0.1
     assert robot.events("motion.resumed")
     assert robot.stop_reason is None
-    robot.run(15.0)
+    robot.arrive(15.0)
     assert math.dist((robot.pose.x_m, robot.pose.y_m), (5.0, 0.0)) < 0.1
     assert robot.agent.status(robot.now_ns)["order"]["idle"]
 
@@ -96,7 +96,7 @@ def test_every_command_expires(driving):
 
 def test_drives_an_order_to_its_end(driving):
     robot = driving
-    robot.run(12.0)
+    robot.arrive(12.0)
     assert math.dist((robot.pose.x_m, robot.pose.y_m), (5.0, 0.0)) < 0.1
     assert robot.events("order.accepted") == [{"order_id": "A", "order_update_id": 0}]
     assert robot.events("node.reached") == [{"node_id": "n1"}]
@@ -393,7 +393,7 @@ def test_drops_are_logged_folded(robot):
 
 
 def test_every_event_is_in_the_closed_list(driving):
-    driving.run(15.0)
+    driving.arrive(15.0)
     for outbox in driving.outboxes:
         assert {event.name for event in outbox.events} <= EVENTS.keys()
 
@@ -456,7 +456,7 @@ class TestTwoLidars:
         return robot.drive()
 
     def test_drives_an_order_to_its_end(self, driving):
-        driving.run(12.0)
+        driving.arrive(12.0)
         assert driving.agent.status(driving.now_ns)["order"]["idle"]
         assert driving.estimate.map_from_base.distance_m(driving.pose) < 0.05
         assert driving.events("pose.lost") == []
@@ -576,7 +576,7 @@ class TestTwoHalls:
         assert not robot.estimate.localized
         assert robot.estimate.map_from_base.distance_m(robot.pose) < 0.1
         robot.hall = "cellar"
-        robot.run(12.0)
+        robot.arrive(12.0)
         status = robot.agent.status(robot.now_ns)
         assert status["order"]["idle"], status
         assert math.dist((robot.pose.x_m, robot.pose.y_m), (4.5, 0.0)) < 0.1
@@ -602,7 +602,7 @@ class TestTwoHalls:
         assert references["mapId"] == "cellar"
         assert not robot.state.agv_position.position_initialized
         robot.hall = "cellar"
-        robot.run(15.0)
+        robot.arrive(15.0)
         assert robot.agent.status(robot.now_ns)["order"]["idle"]
 
     def test_a_map_that_it_does_not_have(self, robot):

@@ -125,6 +125,6 @@ def test_a_pose_in_the_middle_of_an_order_lets_it_go_on(robot):
     pose = robot.pose
     ask(robot, pose)
     assert robot.outboxes[-1].command.is_stop
-    robot.run(14.0)
+    robot.arrive(14.0)
     assert robot.agent.status(robot.now_ns)["order"]["idle"]
     assert math.dist((robot.pose.x_m, robot.pose.y_m), (5.0, 0.0)) < 0.1

@@ -8,15 +8,29 @@ import threading
 import pytest
 
 from agent.clock import SimulatedClock, SystemClock
-from agent.errors import BrokerUnavailable, OrderRejected
+from agent.errors import BrokerUnavailable, MessageInvalid, OrderRejected
 from agent.telemetry.broker import BrokerParams, MqttLink
 from agent.telemetry.publication import Message, Publication
 from agent.vda5050.connection import ConnectionReport
+from agent.vda5050.identity import Identity
 from agent.vda5050.instant_actions import InstantActionRunner
-from agent.vda5050.messages import State
+from agent.vda5050.messages import (
+    EdgeRequest,
+    EdgeRequestType,
+    GrantType,
+    RequestStatus,
+    Responses,
+    State,
+    Vertex,
+    Zone,
+    ZoneSet,
+    ZoneSetTransfer,
+    ZoneType,
+    decode,
+)
 from agent.vda5050.order_book import OrderBook
 from agent.vda5050.state_report import StateReport
-from agent.vda5050.topics import TO_ROBOT, base
+from agent.vda5050.topics import base
 from hil.broker import BrokerProcess, free_port
 from hil.master_control import MasterControl, MqttMaster, Station
 from tests.agent.vda5050.orders import IDENTITY, MAP, MAPS, situation
@@ -28,10 +42,10 @@ ROUTE = [Station(float(i), 0.0, max_speed_mps=0.5) for i in range(6)]
 class Robot:
     """Order book and state report of the agent, on wheels that reach one node per step."""
 
-    def __init__(self) -> None:
-        self.book = OrderBook(IDENTITY, MAPS)
-        self.actions = InstantActionRunner(IDENTITY)
-        self.report = StateReport(IDENTITY, VEHICLE, MAPS)
+    def __init__(self, identity: Identity = IDENTITY) -> None:
+        self.book = OrderBook(identity, MAPS)
+        self.actions = InstantActionRunner(identity)
+        self.report = StateReport(identity, VEHICLE, MAPS)
         self.now_ns = 0
         self.x_m = 0.0
         self.nodes: list[str] = []
@@ -85,6 +99,82 @@ def test_a_whole_order_is_driven(master: MasterControl) -> None:
     assert master.factsheet is not None
     assert master.visualization is not None
     assert master.counts["state"] == len(seen)
+
+
+@pytest.mark.parametrize("version", ["2.0.0", "2.1.0", "3.0.0"])
+def test_an_order_in_every_version(version: str) -> None:
+    identity = Identity("acme", "R1", version=version)
+    robot, master = Robot(identity), MasterControl(identity, SimulatedClock())
+    play(robot, master, master.order(ROUTE, MAP, window=2), 20)
+    assert master.finished
+    assert master.invalid == []
+    assert robot.book.order_update_id > 0
+    pose = {"x": 1.0, "y": 0.0, "theta": 0.0, "mapId": MAP, "lastNodeId": "n1"}
+    (sent,) = master.instant_action("initPosition", pose)
+    name = "initializePosition" if version == "3.0.0" else "initPosition"
+    assert json.loads(sent.payload)["actions"][0]["actionType"] == name
+    play(robot, master, (sent,), 2)
+    (request,) = robot.actions.take_pose_requests()
+    assert request.map_id == MAP
+    state = master.action_state(master.action_id)
+    assert state is not None
+    assert (state.action_type, state.action_status) == ("initPosition", "INITIALIZING")
+    assert master.action_state("unheard of") is None
+    play(robot, master, master.order([Station(9.0, 9.0), Station(1.0, 0.0)], MAP), 2)
+    assert master.rejections == (
+        "START_NODE_OUT_OF_RANGE" if version == "3.0.0" else "noRouteError",
+    )
+
+
+def state_with(master: MasterControl, *requests: EdgeRequest) -> list[Responses]:
+    """Bring the master a state with requests, and return what it answers."""
+    identity = Identity("acme", "R1", version="3.0.0")
+    robot = Robot(identity)
+    payload = next(p.payload for p in robot.step([]) if p.topic == "state")
+    state = decode(State, payload).model_copy(update={"edge_requests": list(requests)})
+    answers = master.receive("state", state.encode())
+    return [decode(Responses, a.payload) for a in answers if a.topic == "responses"]
+
+
+def test_requests_are_answered_once_and_anew_when_the_answer_changes() -> None:
+    # 3.0, section 6.9
+    master = MasterControl(Identity("acme", "R1", version="3.0.0"), SimulatedClock())
+    asked = EdgeRequest(
+        request_id="r1",
+        request_type=EdgeRequestType.CORRIDOR,
+        edge_id="e",
+        sequence_id=1,
+        request_status=RequestStatus.REQUESTED,
+    )
+    granted = asked.model_copy(update={"request_status": RequestStatus.GRANTED})
+    (answer,) = state_with(master, asked)
+    assert [(r.request_id, r.grant_type) for r in answer.responses] == [("r1", "GRANTED")]
+    assert state_with(master, asked) == state_with(master, granted) == []
+    master.grant = None
+    assert state_with(master, granted) == []
+    master.grant = GrantType.REVOKED
+    (answer,) = state_with(master, granted)
+    assert answer.responses[0].grant_type == "REVOKED"
+    assert (
+        state_with(master, granted.model_copy(update={"request_status": RequestStatus.REVOKED}))
+        == []
+    )
+    assert state_with(master) == []
+    master.grant = GrantType.GRANTED
+    assert len(state_with(master, asked)) == 1  # its id may be used again
+
+
+def test_a_zone_set_is_sent_as_3_0_says() -> None:
+    master = MasterControl(Identity("acme", "R1", version="3.0.0"), SimulatedClock())
+    corners = [Vertex(x=0.0, y=0.0), Vertex(x=1.0, y=0.0), Vertex(x=1.0, y=1.0)]
+    zone = Zone(zone_id="z", zone_type=ZoneType.SPEED_LIMIT, vertices=corners, maximum_speed=0.3)
+    (sent,) = master.zone_set(ZoneSet(map_id=MAP, zone_set_id="s", zones=[zone]))
+    assert (sent.topic, sent.qos, sent.retain) == ("zoneSet", 0, False)
+    assert decode(ZoneSetTransfer, sent.payload).zone_set.zones == [zone]
+    spoiled = json.loads(sent.payload)
+    del spoiled["zoneSet"]["zones"][0]["maximumSpeed"]
+    with pytest.raises(MessageInvalid, match="SPEED_LIMIT needs maximumSpeed"):
+        decode(ZoneSetTransfer, json.dumps(spoiled).encode())
 
 
 @pytest.mark.parametrize("window", [1, 2, 4])
@@ -149,7 +239,7 @@ def test_over_a_broker() -> None:
         link = MqttLink(
             BrokerParams(host="127.0.0.1", port=broker.port),
             base(IDENTITY),
-            TO_ROBOT,
+            {"order": 0, "instantActions": 0},
             ConnectionReport(IDENTITY, clock),
             messages.append,
             clock,

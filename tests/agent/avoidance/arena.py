@@ -8,7 +8,6 @@ own limits, and is looked at every 5 ms.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 
 import numpy as np
 from hypothesis import strategies as st
@@ -128,25 +127,34 @@ class World:
 # The base
 
 
-def _ramped(now: float, target: float, faster: float, slower: float, time_s: float) -> float:
-    """Speed after a time; who reverses comes to rest first."""
-    if now * target < 0.0:
-        rest_s = abs(now) / slower
-        if time_s <= rest_s:
-            return now - math.copysign(slower * time_s, now)
-        return _ramped(0.0, target, faster, slower, time_s - rest_s)
-    most = time_s * (faster if abs(target) > abs(now) else slower)
-    return now + min(most, max(-most, target - now))
+def _ramps(
+    now: NDArray[np.float64],
+    target: NDArray[np.float64],
+    faster: NDArray[np.float64],
+    slower: NDArray[np.float64],
+    times_s: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Speeds of axes after times, shape ``(times, axes)``; who reverses comes to rest first."""
+    reverses = now * target < 0.0
+    rest_s = np.where(reverses, np.abs(now) / slower, 0.0)
+    before_s = np.minimum(times_s[:, None], rest_s)
+    after_s = times_s[:, None] - before_s
+    now = now - reverses * np.copysign(slower, now) * before_s
+    now[after_s * reverses > 0.0] = 0.0
+    most = after_s * np.where(np.abs(target) > np.abs(now), faster, slower)
+    return now + np.minimum(np.maximum(target - now, -most), most)
 
 
-def _moved(pose: State, twist: State, time_s: float) -> State:
-    """Along the arc of a constant twist."""
-    x, y, yaw = pose
-    forward, left, turn = (value * time_s for value in twist)
+def _track(pose: State, twists: NDArray[np.float64], time_s: float) -> NDArray[np.float64]:
+    """Poses at the ends of arcs, one after the other, each of a constant twist and a time."""
+    forward, left, turn = time_s * twists.T
     half = 0.5 * turn
-    chord = math.sin(half) / half if abs(half) > 1e-9 else 1.0
-    cos, sin = chord * math.cos(yaw + half), chord * math.sin(yaw + half)
-    return x + cos * forward - sin * left, y + sin * forward + cos * left, yaw + turn
+    chord = np.divide(np.sin(half), half, out=np.ones_like(half), where=np.abs(half) > 1e-9)
+    yaw = pose[2] + np.cumsum(turn)
+    cos, sin = chord * np.cos(yaw - half), chord * np.sin(yaw - half)
+    x = pose[0] + np.cumsum(cos * forward - sin * left)
+    y = pose[1] + np.cumsum(sin * forward + cos * left)
+    return np.array((x, y, yaw)).T
 
 
 @dataclass
@@ -169,36 +177,38 @@ class Base:
 
     def advance(self, until_ns: int) -> NDArray[np.float64]:
         """Poses on the way, one each step, shape ``(steps, 3)``."""
-        poses = []
+        twists = [np.empty((0, 3))]
         while self.now_ns < until_ns:
-            self._step()
-            poses.append(self.pose)
-        return np.array(poses).reshape(-1, 3)
+            twists.append(self._follow(until_ns))
+        poses = _track(self.pose, np.concatenate(twists), STEP_S)
+        if len(poses):
+            self.pose = tuple(poses[-1].tolist())
+        return poses
 
     def braked(self, at_ns: int) -> NDArray[np.float64]:
         """Poses until it stands, if it is told to stop at a moment and nothing else after."""
-        twin = self.copy()
-        twin.command(REST, at_ns)
-        poses = [twin.advance(twin.queue[-1][0])]
-        while any(twin.twist):
-            poses.append(twin.advance(twin.now_ns + 10 * STEP_NS))
-        return np.concatenate(poses)
+        return self.brakings(at_ns)[0]
 
     def braked_on_the_arc(self, at_ns: int) -> NDArray[np.float64]:
         """The same, but all axes brake together, each at most at its own limit."""
+        return self.brakings(at_ns)[1]
+
+    def brakings(self, at_ns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Both of it."""
         twin = self.copy()
         twin.command(REST, at_ns)
-        poses = [twin.advance(twin.queue[-1][0])]
-        slower = self._decelerations()
-        fastest, pose = twin.twist, twin.pose
-        braking_s = max(abs(v) / a for v, a in zip(fastest, slower, strict=True))
+        react = twin.advance(twin.queue[-1][0])
+        braking_s = twin._braking_s()
         steps = math.ceil(braking_s / STEP_S)
-        stretch = []
-        for k in range(steps):
-            share = max(0.0, 1.0 - (k + 0.5) / steps)
-            pose = _moved(pose, tuple(share * v for v in fastest), braking_s / steps)
-            stretch.append(pose)
-        return np.concatenate((*poses, np.array(stretch).reshape(-1, 3)))
+        shares = 1.0 - (np.arange(steps) + 0.5) / max(1, steps)
+        twists = shares[:, None] * np.array(twin.twist)
+        arc = _track(twin.pose, twists, braking_s / max(1, steps))
+        rest = twin.advance(twin.now_ns + (steps + 1) * STEP_NS)
+        return np.concatenate((react, rest)), np.concatenate((react, arc))
+
+    def _braking_s(self) -> float:
+        """Time until all axes stand."""
+        return max(abs(v) / a for v, a in zip(self.twist, self._decelerations(), strict=True))
 
     def _decelerations(self) -> State:
         limits = self.limits
@@ -208,25 +218,22 @@ class Base:
             limits.yaw_deceleration_radps2,
         )
 
-    def _step(self) -> None:
-        limits = self.limits
-        while len(self.queue) > 1 and self.queue[1][0] <= self.now_ns:
-            self.queue.pop(0)
-        target = self.queue[0][1] if self.queue and self.queue[0][0] <= self.now_ns else REST
-        faster = (
-            limits.acceleration_mps2,
-            limits.acceleration_mps2,
-            limits.yaw_acceleration_radps2,
-        )
-        after = tuple(
-            _ramped(now, to, up, down, STEP_S)
-            for now, to, up, down in zip(
-                self.twist, target, faster, self._decelerations(), strict=True
-            )
-        )
-        mean = tuple(0.5 * (a + b) for a, b in zip(self.twist, after, strict=True))
-        self.pose, self.twist = _moved(self.pose, mean, STEP_S), after
-        self.now_ns += STEP_NS
+    def _follow(self, until_ns: int) -> NDArray[np.float64]:
+        """Mean twist of each step until the next command acts, at most until a moment."""
+        limits, queue = self.limits, self.queue
+        while len(queue) > 1 and queue[1][0] <= self.now_ns:
+            queue.pop(0)
+        acts = bool(queue) and queue[0][0] <= self.now_ns
+        for at_ns, _ in queue[acts : acts + 1]:
+            until_ns = min(until_ns, at_ns)
+        steps = -((self.now_ns - until_ns) // STEP_NS)
+        faster = (limits.acceleration_mps2,) * 2 + (limits.yaw_acceleration_radps2,)
+        target = queue[0][1] if acts else REST
+        speeds = (self.twist, target, faster, self._decelerations())
+        twists = _ramps(*map(np.array, speeds), STEP_S * np.arange(steps + 1))
+        self.twist = tuple(twists[-1].tolist())
+        self.now_ns += steps * STEP_NS
+        return 0.5 * (twists[1:] + twists[:-1])
 
 
 # The lidar
@@ -419,7 +426,9 @@ class Case:
 
     @property
     def polygon(self) -> NDArray[np.float64]:
-        return np.array(self.footprint)
+        corners = np.array(self.footprint)
+        corners.setflags(write=False)
+        return corners
 
 
 @dataclass(frozen=True)
@@ -447,7 +456,7 @@ def drive(case: Case, brake: bool = True) -> Iterator[Cycle]:
     mounts = {str(n): LidarMount(lidar.mount) for n, lidar in enumerate(case.lidars)}
     free_reach_m = min(6.0, *(lidar.reach_m for lidar in case.lidars))
     grid = LocalGrid(LocalGridParams(size_m=case.grid_m, free_reach_m=free_reach_m), 1.0)
-    sight = Sight(mounts, grid, polygon, case.limits.margin_m, TrackParams())
+    sight = Sight(mounts, grid, polygon, TrackParams())
     governor = Governor(case.limits, polygon)
     base = Base(case.limits, (0.0, 0.0, 0.0))
     under_way: list[tuple[int, Lidar, str, State, State, Scan]] = []
@@ -488,10 +497,10 @@ def drive(case: Case, brake: bool = True) -> Iterator[Cycle]:
         braked: tuple[NDArray[np.float64], ...] = ()
         if brake and (any(base.twist) or not command.is_stop):
             stop_ns = until_ns if case.punctual else command.valid_until_ns
-            braked = (base.braked(stop_ns),)
-            if not command.is_stop:
+            braked = base.brakings(stop_ns)
+            if command.is_stop:
                 # Of one that stops already it is known that it brakes each axis for itself.
-                braked = (*braked, base.braked_on_the_arc(stop_ns))
+                braked = braked[:1]
         pose, twist = base.pose, base.twist
         poses = base.advance(until_ns)
         yield Cycle(now_ns, pose, twist, wanted, verdict, poses, braked, tuple(arrived))
@@ -528,8 +537,8 @@ def record(case: Case) -> Record:
                 kept.doomed_s = seconds
         gap_m = float(case.world.gap_m(cycle.poses, case.polygon).min())
         kept.least_m = min(kept.least_m, gap_m)
-        steps = [np.array(cycle.pose)[None], cycle.poses]
-        kept.way_m += sum(math.dist(a[:2], b[:2]) for a, b in pairwise(np.concatenate(steps)))
+        places = np.vstack((cycle.pose, cycle.poses))[:, :2]
+        kept.way_m += float(np.hypot(*np.diff(places, axis=0).T).sum())
         if gap_m <= 0.0:
             kept.contact_s = seconds
             break

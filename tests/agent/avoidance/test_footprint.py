@@ -5,11 +5,12 @@ from hypothesis import strategies as st
 from agent.avoidance.footprint import disc_cover
 from agent.geometry.polygon import rectangle
 from agent.kernels.clearance import signed_distance_m
+from tests.examples import examples
 
 sizes = st.floats(0.3, 1.5)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @given(sizes, sizes, st.floats(-0.3, 0.3), st.floats(0.015, 0.05))
 def test_discs_cover_the_outline_and_stay_inside(length, width, center_x, slack) -> None:
     polygon = rectangle(length, width, center_x)
@@ -25,7 +26,7 @@ def test_discs_cover_the_outline_and_stay_inside(length, width, center_x, slack)
             assert gap <= slack + 0.01
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @given(sizes, sizes)
 def test_a_symmetric_robot_has_a_symmetric_cover(length, width) -> None:
     discs = disc_cover(rectangle(length, width), 0.02)[1:]

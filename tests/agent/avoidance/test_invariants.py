@@ -1,7 +1,8 @@
 """What planner and governor together must hold, whatever the planner wants.
 
-One class for each invariant, in their usual order. ``HAULIER_INVARIANT_EXAMPLES`` sets how many
-drives in closed loop are tried for each, and ten times as many single decisions.
+One class for each invariant, in their usual order. How many drives in closed loop and how many
+single decisions are tried for each follows from the profile of hypothesis; or
+``HAULIER_INVARIANT_EXAMPLES`` sets the number of drives, and ten times as many decisions.
 """
 
 import dataclasses
@@ -34,6 +35,7 @@ from tests.agent.avoidance import arena
 from tests.agent.avoidance.arena import Base, Case, Lidar, World
 from tests.agent.room import LIDAR, RAYS, TICK_NS, Robot, agent_in, scan
 from tests.drivers.bench import MS, MemoryBench, build_base, build_plant
+from tests.examples import examples
 
 ALMOST_M = 0.003  # what is as near from the start may be grazed while the base sets off
 EXAMPLES = os.environ.get("HAULIER_INVARIANT_EXAMPLES")
@@ -42,20 +44,22 @@ NOTHING = np.empty((0, 2))
 NOW_NS = 100_000_000_000
 
 
-def drives(usual: int) -> settings:
+def drives(thorough: int) -> settings:
     """Settings of tests in closed loop; only a long run has time for a least example."""
     phases = (Phase.explicit, Phase.reuse, Phase.generate)
     return settings(
-        max_examples=int(EXAMPLES or usual),
+        max_examples=int(EXAMPLES or examples(thorough)),
         deadline=None,
         phases=(*phases, Phase.shrink) if EXAMPLES else phases,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
 
 
-def decisions(usual: int = 100) -> settings:
+def decisions(thorough: int = 100) -> settings:
     """Settings of tests of single decisions."""
-    return settings(max_examples=10 * int(EXAMPLES) if EXAMPLES else usual, deadline=None)
+    return settings(
+        max_examples=10 * int(EXAMPLES) if EXAMPLES else examples(thorough), deadline=None
+    )
 
 
 def twist_of(command: VelocityCommand) -> tuple[float, float, float]:
@@ -226,7 +230,7 @@ class Test1ThisCycleAndLatencyAndFullBrakingStayClear:
         bodies = bodies.reshape(-1, 2)
         stopped = self.base_after(decision.limits, decision.present, (0.0, 0.0, 0.0))
         bodies = bodies[self.gaps_m(np.zeros((1, 3)), bodies) > ALMOST_M]
-        for doomed in (stopped.braked(NOW_NS), stopped.braked_on_the_arc(NOW_NS)):
+        for doomed in stopped.brakings(NOW_NS):
             bodies = bodies[self.gaps_m(doomed[::4], bodies) > ALMOST_M]
         if len(bodies):
             body = bodies[int(share * (len(bodies) - 1))]
@@ -237,6 +241,7 @@ class Test1ThisCycleAndLatencyAndFullBrakingStayClear:
         gaps = arena.polygon_gap_m(arena.in_frames(bodies, poses), FOOTPRINT)
         return gaps.min(0, initial=math.inf)
 
+    @pytest.mark.slow
     def test_a_way_to_rest_longer_than_the_poses_that_are_kept_of_it(self):
         limits = MotionLimits(speed_mps=3.0, deceleration_mps2=0.5)
         case = Case(
@@ -266,7 +271,7 @@ class Test1ThisCycleAndLatencyAndFullBrakingStayClear:
             return
         base = self.base_after(decision.limits, decision.present, twist_of(verdict.command))
         until_ns = base.now_ns + round(decision.period_s * 1e9)
-        for way in (base.braked(until_ns), base.braked_on_the_arc(until_ns)):
+        for way in base.brakings(until_ns):
             assert gap_to_points_m(way, FOOTPRINT, obstacles).min() > 0.0
 
     def base_after(self, limits, present, command) -> Base:
@@ -320,7 +325,7 @@ class Test2UnknownCountsAsOccupied:
         """A slit of a view, and the unknown all around it."""
         grid = LocalGrid(LocalGridParams(size_m=12.0, resolution_m=resolution_m), 1.0)
         mounts = {"lidar": LidarMount(Pose2.identity())}
-        sight = Sight(mounts, grid, FOOTPRINT, 0.06, TrackParams())
+        sight = Sight(mounts, grid, FOOTPRINT, TrackParams())
         bearings = np.linspace(-0.2, 0.2, 90)
         sight.see("lidar", scan_of([3.0] * 90, NOW_NS, bearings), Pose2.identity(), Twist())
         dangers, _ = sight.dangers(Pose2.identity(), reach_m, NOW_NS)

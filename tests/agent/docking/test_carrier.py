@@ -12,6 +12,7 @@ from agent.errors import ConfigError
 from agent.geometry.pose import Pose2
 from hil.plant import kernels
 from hil.plant.world import Box, Disc, Obstacle, Pose, World, standing
+from tests.examples import examples
 
 RAYS = 720
 EYE_M = (0.25, 0.0)
@@ -88,7 +89,7 @@ def is_there(found, truth: Pose2, distance_m: float = 0.03, turn_deg: float = 2.
 
 
 @pytest.mark.parametrize("section", [*Section])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(truth=poses, width_m=st.floats(0.03, 0.08), seed=seeds)
 def test_four_legs_are_found_within_their_covariance(section, truth, width_m, seed) -> None:
     legs = tuple(Leg(x_m=x, y_m=y, width_m=width_m, section=section) for x, y in LEGS)

@@ -11,6 +11,7 @@ from agent.errors import ConfigError
 from agent.geometry.polygon import rectangle
 from agent.geometry.pose import Pose2
 from agent.kernels.clearance import signed_distance_m
+from tests.examples import examples
 
 TICK_NS = 20_000_000
 LEGS = ((-0.57, -0.37), (-0.57, 0.37), (0.57, -0.37), (0.57, 0.37))
@@ -71,7 +72,7 @@ class Bench:
         return step
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(starts)
 def test_from_anywhere_in_front_it_ends_at_the_end_pose_and_touches_nothing(start) -> None:
     bench = Bench(start)
@@ -84,7 +85,7 @@ def test_from_anywhere_in_front_it_ends_at_the_end_pose_and_touches_nothing(star
     assert [phase for phase in expected if phase in order] == order
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(starts)
 def test_a_mirrored_start_mirrors_the_way(start) -> None:
     one, other = Bench(start), Bench(Pose2(start.x_m, -start.y_m, -start.yaw_rad))
@@ -94,7 +95,7 @@ def test_a_mirrored_start_mirrors_the_way(start) -> None:
         assert a.yaw_rate_radps == pytest.approx(-b.yaw_rate_radps, abs=1e-6)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 @given(starts)
 def test_commands_stay_within_what_was_allowed(start) -> None:
     params = DockingParams()

@@ -65,5 +65,7 @@ def test_a_point_in_the_margin_blocks_towards_but_not_away() -> None:
 def test_scan_points_are_in_the_base_frame_and_skip_what_saw_nothing() -> None:
     angles = np.array([0.0, math.pi / 2], np.float32)
     ranges = np.array([2.0, np.nan], np.float32)
+    for array in (angles, ranges):
+        array.setflags(write=False)  # as in a scan
     found = scan_points_m(angles, ranges, 0.3, 0.1, math.pi / 2)
     np.testing.assert_allclose(found, [[0.3, 2.1]], atol=1e-6)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from agent.kernels.cost_to_go import descend, fence_in, propagate, travel_cost
+from agent.kernels.cost_to_go import descend, fence_in, propagate, settle, travel_cost
 from tests.reference import cost_to_go_reference as reference
 
 SHAPE = (9, 11)
@@ -36,6 +36,21 @@ def test_every_cell_has_the_least_cost(cost, seeds) -> None:
     assert spread(cost, begin) == pytest.approx(
         reference.propagate(cost, CELL_M, begin), rel=1e-4, abs=1e-4
     )
+
+
+@given(costs, places, st.integers(1, 40))
+def test_spreading_in_slices_comes_to_the_same(cost, place, most) -> None:
+    begin = begin_at([(place, 0.0)])
+    to_go, calls = begin.copy(), 1
+    queue = (
+        np.empty((8 * cost.size, 2), np.int32), np.full(256, -1, np.int32),
+        np.zeros(4, np.int64), np.full(1, np.inf),
+    )  # fmt: skip
+    source = np.array([place[0] * SHAPE[1] + place[1]])
+    while not settle(cost, CELL_M, (0, 0), np.inf, to_go, source, *queue, most):
+        calls += 1
+    np.testing.assert_array_equal(to_go, spread(cost, begin))
+    assert calls >= cost.size // most
 
 
 @given(costs, sources, places, st.floats(0.0, 3.0))

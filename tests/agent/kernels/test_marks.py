@@ -8,6 +8,13 @@ from hypothesis import strategies as st
 from agent.kernels.marks import DISC, PLATE, SQUARE, bearing_residuals, surface_residuals
 from tests.reference import marks_reference as reference
 
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """As the marks of a carrier are; a kernel is compiled anew for what is not."""
+    array.setflags(write=False)
+    return array
+
+
 poses = st.tuples(st.floats(-1, 1), st.floats(-1, 1), st.floats(-3, 3)).map(np.array)
 shapes = st.tuples(
     st.floats(-1, 1),
@@ -15,7 +22,7 @@ shapes = st.tuples(
     st.floats(-3, 3),
     st.floats(0.01, 0.1),
     st.sampled_from((DISC, SQUARE, PLATE)),
-).map(lambda row: np.array(row, np.float64))
+).map(lambda row: read_only(np.array(row, np.float64)))
 far = st.tuples(st.floats(3, 5), st.floats(-3.1, 3.1)).map(
     lambda polar: np.array((polar[0] * math.cos(polar[1]), polar[0] * math.sin(polar[1])))
 )

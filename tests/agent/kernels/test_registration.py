@@ -9,7 +9,15 @@ from agent.kernels.registration import correlate, interpolate, normal_equations,
 from tests.reference import registration_reference, search_reference
 
 RESOLUTION_M = 0.25
-fields = arrays(np.float32, (9, 12), elements=st.floats(0.0, 2.0, width=32))
+
+
+def frozen(array: np.ndarray) -> np.ndarray:
+    """Read-only, as the fields of a map are; a kernel is compiled anew for what is not."""
+    array.setflags(write=False)
+    return array
+
+
+fields = arrays(np.float32, (9, 12), elements=st.floats(0.0, 2.0, width=32)).map(frozen)
 # Off the grid as well: 12 x 9 cells of 0.25 m span 3 x 2.25 m.
 points = arrays(np.float64, st.tuples(st.integers(0, 8), st.just(2)), elements=st.floats(-2.0, 2.0))
 poses = st.tuples(st.floats(-0.5, 3.5), st.floats(-0.5, 2.75), st.floats(-4.0, 4.0)).map(np.array)
@@ -64,7 +72,7 @@ def room(width: int = 160, height: int = 120) -> np.ndarray:
     occupied[5, 5:-5] = occupied[-6, 5:-5] = True
     occupied[5:-5, 5] = occupied[5:-5, -6] = True
     occupied[5:40, 100] = True
-    return distance_transform(occupied, 20.0) * np.float32(CELL_M)
+    return frozen(distance_transform(occupied, 20.0) * np.float32(CELL_M))
 
 
 def seen(distance_m: np.ndarray, pose: np.ndarray, step: int = 3) -> np.ndarray:
@@ -113,7 +121,7 @@ def test_strangers_hardly_pull(offset, seed: int) -> None:
 def test_along_a_bare_wall_the_prior_holds() -> None:
     occupied = np.zeros((100, 400), np.bool_)
     occupied[20] = occupied[80] = True
-    distance_m = distance_transform(occupied, 20.0) * np.float32(CELL_M)
+    distance_m = frozen(distance_transform(occupied, 20.0) * np.float32(CELL_M))
     truth = np.array([10.0, 2.5, 0.0])
     points_m = seen(distance_m, truth)
     points_m = points_m[np.abs(points_m[:, 0]) < 5.0]
@@ -139,7 +147,7 @@ def test_the_lattice_is_scored_as_defined() -> None:
     field = rng.integers(0, 256, (40, 50)).astype(np.uint8)
     points_m = rng.uniform(-0.6, 0.6, (6, 2))
     centre, information = np.array([1.2, 1.0, 0.4]), np.diag([30.0, 20.0, 10.0])
-    wide = np.pad(field, ((MARGIN, 0), (MARGIN, 0)))
+    wide = frozen(np.pad(field, ((MARGIN, 0), (MARGIN, 0))))
     found, scores = np.empty((500, 3)), np.empty(500)
     count = correlate(
         centre, (2, 1, 1), (2, 0.1), points_m, wide, MARGIN, CELL_M, 0.01, information, 4.0,

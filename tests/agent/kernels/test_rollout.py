@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from agent.avoidance.footprint import disc_cover
 from agent.geometry.polygon import rectangle
 from agent.kernels import rollout as kernels
+from tests.examples import examples
 from tests.reference import rollout_reference as reference
 
 STEPS, SAMPLES, STEP_S = 14, 6, 0.1
@@ -52,7 +53,7 @@ def roll(seed: int, bounds, car, weights, moving=NOTHING, spread=0.3):
 
 
 @pytest.mark.parametrize(("bounds", "car"), BASES)
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(seed=st.integers(0, 10_000))
 def test_the_cost_at_the_end_is_that_of_the_place_where_the_motion_ends(bounds, car, seed) -> None:
     at_end = [0.0] * kernels.WEIGHTS
@@ -72,7 +73,7 @@ def test_the_cost_at_the_end_is_that_of_the_place_where_the_motion_ends(bounds, 
 
 
 @pytest.mark.parametrize(("bounds", "car"), BASES)
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(seed=st.integers(0, 10_000))
 def test_contact_is_what_the_footprint_meets_and_nearness_costs(bounds, car, seed) -> None:
     weights = [0.0] * kernels.WEIGHTS

@@ -115,6 +115,8 @@ def test_noise_is_smoothed_along_a_wall_and_edges_stay() -> None:
     wall[200:] += 1.0
     noisy = (wall + 0.03 * rng.standard_normal(400)).astype(np.float32)
     noisy[50] = math.nan
+    for array in (angles, noisy):
+        array.setflags(write=False)  # as in a scan
     smooth = np.empty_like(noisy)
     smooth_ranges(angles, noisy, 0.06, 0.03, smooth)
     assert math.isnan(smooth[50])

@@ -166,14 +166,16 @@ def test_a_kidnapped_robot_notices_and_finds_itself() -> None:
     assert track[-1][1] < 0.1
 
 
-def test_the_map_of_another_hall_is_never_believed() -> None:
+@pytest.mark.parametrize(
+    "start", [START, pytest.param(None, marks=pytest.mark.slow)], ids=["told", "global"]
+)
+def test_the_map_of_another_hall_is_never_believed(start: Pose2 | None) -> None:
     cells = np.zeros_like(GRID.cells)
     rng = np.random.default_rng(0)
     for row, column in rng.integers(0, 380, (60, 2)):
         cells[row : row + 12, column * 2 : column * 2 + 12] = 100
     other = OccupancyGrid(cells, GRID.resolution_m, GRID.map_from_grid)
-    for start in (START, None):
-        assert not any(row[3] for row in follow(Run(POSES[:600]), localizer_at(start, other)))
+    assert not any(row[3] for row in follow(Run(POSES[:600]), localizer_at(start, other)))
 
 
 def test_a_lidar_that_repeats_its_scan_is_not_believed() -> None:

@@ -150,7 +150,7 @@ def linked(
     link = MqttLink(
         BrokerParams(host="127.0.0.1", port=port, **params),  # type: ignore[arg-type]
         BASE,
-        ("order", "instantActions"),
+        {"order": 0, "instantActions": 0},
         ConnectionReport(IDENTITY, clock),
         ([] if received is None else received).append,
         clock,
@@ -208,7 +208,7 @@ from agent.vda5050.identity import Identity
 clock = SystemClock()
 presence = ConnectionReport(Identity("acme", "R1"), clock)
 params = BrokerParams(host="127.0.0.1", port=int(sys.argv[1]))
-MqttLink(params, "uagv/v2/acme/R1", ("order",), presence, print, clock).run()
+MqttLink(params, "uagv/v2/acme/R1", {"order": 0}, presence, print, clock).run()
 """
 
 
@@ -295,7 +295,7 @@ def test_an_unknown_name_is_explained() -> None:
     clock = SystemClock()
     presence = ConnectionReport(IDENTITY, clock)
     params = BrokerParams(host="no-such-host.invalid")
-    link = MqttLink(params, BASE, (), presence, lambda message: None, clock)
+    link = MqttLink(params, BASE, {}, presence, lambda message: None, clock)
     thread = threading.Thread(target=link.run)
     thread.start()
     assert eventually(lambda: link.state.failure is not None)

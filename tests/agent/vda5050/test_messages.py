@@ -21,7 +21,7 @@ from agent.vda5050.messages import (
     decode,
     timestamp,
 )
-from agent.vda5050.topics import FROM_ROBOT, TO_ROBOT, TOPICS, address, name_of
+from agent.vda5050.topics import FROM_ROBOT, address, name_of, to_robot
 from tests.agent.vda5050.orders import IDENTITY, encode, order
 
 HEADER = {
@@ -120,8 +120,8 @@ def test_topics_are_addressed_and_parsed() -> None:
     for foreign in ("site/uagv/v2/acme/R2/order", "uagv/v2/acme/R1/order", "order", ""):
         assert name_of(identity, foreign) is None
     assert name_of(identity, "site/uagv/v2/acme/R1/gossip") is None
-    assert set(TO_ROBOT) | set(FROM_ROBOT) == set(TOPICS)
-    assert TO_ROBOT == ("order", "instantActions")
+    assert set(FROM_ROBOT) == {"state", "visualization", "connection", "factsheet"}
+    assert tuple(to_robot(identity)) == ("order", "instantActions")
 
 
 def test_connection_messages_are_retained_and_acknowledged() -> None:

@@ -3,12 +3,15 @@
 import json
 import math
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.clock import SimulatedClock
 from agent.errors import LocalizationLost, LocalizationOdd, MessageInvalid, OrderRejected
@@ -17,6 +20,7 @@ from agent.positioning import Outcome, PoseAnswer, PoseRequest
 from agent.telemetry.publication import Publication
 from agent.vda5050.connection import ConnectionReport
 from agent.vda5050.factsheet import Vehicle
+from agent.vda5050.identity import Identity
 from agent.vda5050.instant_actions import MOST_ACTIONS, InstantActionRunner
 from agent.vda5050.messages import Factsheet, State, Visualization, decode
 from agent.vda5050.order_book import OrderBook
@@ -44,10 +48,10 @@ STEP_NS = 20 * MS
 class Bench:
     """A report with its book and its actions, ticked at 50 Hz."""
 
-    def __init__(self) -> None:
-        self.book = OrderBook(IDENTITY, MAPS)
-        self.actions = InstantActionRunner(IDENTITY)
-        self.report = StateReport(IDENTITY, VEHICLE, MAPS)
+    def __init__(self, identity: Identity = IDENTITY) -> None:
+        self.book = OrderBook(identity, MAPS)
+        self.actions = InstantActionRunner(identity)
+        self.report = StateReport(identity, VEHICLE, MAPS)
         self.now_ns = 0
 
     def situation(self, *args: float, **changes: Any) -> Situation:
@@ -145,6 +149,56 @@ def test_events_close_together_share_a_state(bench: Bench) -> None:
     assert len(flicker) <= 4  # 2 s at not less than 0.5 s
     rest = bench.states(60, driving=True)
     assert (flicker + rest)[-1].driving
+
+
+@pytest.mark.parametrize("version", ["2.0.0", "2.1.0", "3.0.0"])
+@settings(max_examples=6, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([20, 60, 480, 900, 7_000]),
+            st.sampled_from(["driving", "e_stop", "paused", "field_violation", "fault", "order"]),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_states_keep_their_distance_and_miss_nothing(
+    version: str, events: list[tuple[int, str]]
+) -> None:
+    # 2.1, section 6.10; 3.0, section 6.6
+    bench = Bench(Identity("acme", "R1", version=version))
+    flags = dict.fromkeys(["driving", "e_stop", "paused", "field_violation", "fault"], False)
+    sent: list[tuple[int, State]] = []
+
+    def run(duration_ms: int) -> None:
+        until_ns = bench.now_ns + duration_ms * MS
+        while bench.now_ns < until_ns:
+            faults = (LocalizationLost("gone"),) if flags["fault"] else ()
+            now_ns, changes = bench.now_ns, {k: v for k, v in flags.items() if k != "fault"}
+            message = bench.tick(faults=faults, **changes).get("state")
+            if message is not None:
+                sent.append((now_ns, decode(State, message.payload)))
+
+    for wait_ms, event in events:
+        run(wait_ms)
+        if event == "order":
+            bench.send_order(order(2) | {"version": version})
+        else:
+            flags[event] = not flags[event]
+    run(600)
+    last = sent[-1][1]
+    assert (last.driving, last.paused) == (flags["driving"], flags["paused"])
+    assert last.safety_state.field_violation == flags["field_violation"]
+    assert (last.safety_state.e_stop == "MANUAL") == flags["e_stop"]
+    assert bool(last.errors) == flags["fault"]
+    assert last.order_id == bench.book.order_id
+    run(60_000)
+    times = [now_ns for now_ns, _ in sent]
+    gaps = [after - before for before, after in pairwise(times)]
+    assert min(gaps) >= 500 * MS
+    assert max(gaps) <= 30_000 * MS
+    assert [state.header_id for _, state in sent] == list(range(len(sent)))
 
 
 def test_an_error_whose_text_drifts_is_one_event(bench: Bench) -> None:
