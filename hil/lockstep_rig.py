@@ -23,6 +23,7 @@ from hil.bench_process import build_devices, world_from_grid
 from hil.lockstep import DeviceBench
 from hil.master_control import MasterControl
 from hil.plant.plant import Plant
+from hil.plant.world import World
 from hil.scenario import BLOCKAGE, MAP_ID, ROBOT, Forklift, Scenario
 
 STEP_NS = 5_000_000  # a quarter of a tick: bytes reach the agent with the delay of a real line
@@ -60,13 +61,13 @@ class LockstepRig:
     """Builds everything from a scenario and the very configuration file that the daemon reads."""
 
     def __init__(self, scenario: Scenario, directory: Path) -> None:
-        settings = config.load(scenario.write_config(directory), environment={})
+        settings = self.settings = config.load(scenario.write_config(directory), environment={})
         self.clock = SimulatedClock()
         self.agent = build_agent(settings, load_places(settings))
         self.master = MasterControl(identity_of(settings), self.clock)
         world = world_from_grid(scenario.hall.grid)
         world.add(BLOCKAGE)
-        self.plant = Plant(world, ROBOT, scenario.start, scenario.seed)
+        self.plant = self._build_plant(world, scenario)
         self._scenario = scenario
         self._mailbox = Mailbox(tuple(settings.mounts))
         self._forklift = Forklift()
@@ -76,7 +77,7 @@ class LockstepRig:
             ends[name], ports[name] = MemoryPort.pair()
         self.bench = DeviceBench(self.plant, devices, ends)
         self._runners = [
-            DeviceRunner(name, section.build(name), _plug(ports[name]))
+            DeviceRunner(name, section.build(name), self._opener(name, ports[name]))
             for name, section in settings.devices.items()
         ]
         self._base = self._runners[-1]
@@ -106,15 +107,25 @@ class LockstepRig:
         """Let one step of time pass; every fourth one is a tick of the agent."""
         now_ns = self.clock.now_ns() + STEP_NS
         self.clock.wait_until_ns(now_ns)
-        self.bench.advance(now_ns)
-        for runner in self._runners:
-            for output in runner.service(now_ns):
-                self._mailbox.put(runner.name, output)
+        self._serve_devices(now_ns)
         if now_ns % PERIOD_NS == 0:
             outbox = self.agent.tick(now_ns, self._mailbox.drain(self.clock.utc_ns()))
             self._base.submit(outbox.command)
             self._observe(outbox)
             self._exchange(outbox, now_ns)
+
+    def _build_plant(self, world: World, scenario: Scenario) -> Plant:
+        return Plant(world, ROBOT, scenario.start, scenario.seed)
+
+    def _opener(self, name: str, port: MemoryPort) -> PortOpener:
+        del name  # all ports open alike
+        return lambda spec: port
+
+    def _serve_devices(self, now_ns: int) -> None:
+        self.bench.advance(now_ns)
+        for runner in self._runners:
+            for output in runner.service(now_ns):
+                self._mailbox.put(runner.name, output)
 
     def _exchange(self, outbox: Outbox, now_ns: int) -> None:
         """Carry messages between robot and master, and let the forklift driver look around."""
@@ -141,7 +152,3 @@ class LockstepRig:
         for message in outbox.publications:
             self._digest.update(message.payload)
         self._messages += len(outbox.publications)
-
-
-def _plug(port: MemoryPort) -> PortOpener:
-    return lambda spec: port

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import settings
 
 # A first call may compile a kernel, and machines are noisy: time is no property of a unit.
-settings.register_profile("haulier", deadline=None)
+settings.register_profile("haulier", deadline=None, max_examples=40)
+# Run by .ci/run, with --hypothesis-profile.
+settings.register_profile("thorough", deadline=None, max_examples=100)
 settings.load_profile("haulier")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agent.cli.eval import parse_pose
 from agent.cli.verb import Verb
 from agent.clock import SystemClock
-from hil.cli import barn, docking, dynamic, health, precision, warehouse
+from hil.cli import barn, cycle, docking, dynamic, health, precision, stops, warehouse
 from hil.cli.numbers import parse_count
 from hil.errors import ExtraMissing
 
@@ -27,6 +27,8 @@ MEASUREMENTS: dict[str, tuple[Any, str]] = {
     "barn": (barn, "drive the BARN courses, among standing cylinders"),
     "dynamic": (dynamic, "drive the DynaBARN courses, among moving discs"),
     "warehouse": (warehouse, "drive through aisles, crossings and doors, among walkers"),
+    "cycle": (cycle, "time each phase of the avoidance cycle"),
+    "stops": (stops, "make everything happen that must stop the robot, and measure how it stops"),
     "docking": (docking, "drive under load carriers, and measure where the robot stands"),
 }
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from agent.geometry.pose import Pose2
 from hil.arena.lidar import BEAMS, PlanarLidar
 from hil.plant import arena_kernels as kernels
+from tests.examples import examples
 from tests.reference import arena_reference as reference
 
 HALF_SIZE = (0.23, 0.21)
@@ -30,13 +31,20 @@ def scattered(seed, walls=4, discs=25):
     )
 
 
+def frozen(table):
+    """Read-only, as those of a course are; a kernel is compiled anew for what is not."""
+    table = table.copy()
+    table.setflags(write=False)
+    return table
+
+
 def cast(walls, discs, pose, bearings, reach=30.0):
     ranges = np.empty(bearings.size)
-    kernels.cast_beams(walls, discs, *pose, bearings, reach, ranges)
+    kernels.cast_beams(frozen(walls), discs, *pose, bearings, reach, ranges)
     return ranges
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(seed=seeds, x=coordinate, y=coordinate, yaw=st.floats(-20.0, 20.0))
 def test_beams_see_what_comparing_each_with_every_obstacle_sees(seed, x, y, yaw):
     walls, discs = scattered(seed)
@@ -52,7 +60,7 @@ def test_beams_see_what_comparing_each_with_every_obstacle_sees(seed, x, y, yaw)
         assert min(near) - 1e-6 <= value <= max(near) + 1e-6 or abs(min(near) - 3.5) < 1e-5
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(seed=seeds, turn=angle)
 def test_a_full_circle_of_beams_misses_nothing_at_its_seam(seed, turn):
     walls, discs = scattered(seed)
@@ -81,17 +89,17 @@ def test_beams_are_evenly_spread_over_270_degrees_and_nothing_is_nan():
     assert nearer.ranges_m[359:361] == pytest.approx(29.5, abs=0.01)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(x=coordinate, y=coordinate, yaw=angle, radius=st.floats(0.02, 0.6))
 def test_distance_to_a_disc_is_exact(x, y, yaw, radius):
     state = np.array([0.7, -0.4, yaw, 0.0, 0.0])
     disc = np.array([[x, y, radius]])
-    gap, number = kernels.clearance(NO_WALLS, disc, NO_DISCS, state, *HALF_SIZE)
+    gap, number = kernels.clearance(frozen(NO_WALLS), frozen(disc), NO_DISCS, state, *HALF_SIZE)
     assert gap == pytest.approx(reference.disc_gap_m(state, HALF_SIZE, disc[0]), abs=1e-9)
     assert number == 0
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     ends=st.tuples(coordinate, coordinate, coordinate, coordinate), yaw=angle, short=st.booleans()
 )
@@ -100,17 +108,19 @@ def test_distance_to_a_wall_is_exact(ends, yaw, short):
     wall = np.array(ends)
     if short:
         wall[2:] = wall[:2] + 0.1 * (wall[2:] - wall[:2])
-    gap, number = kernels.clearance(wall[None], NO_DISCS, NO_DISCS, state, *HALF_SIZE)
+    gap, number = kernels.clearance(
+        frozen(wall[None]), frozen(NO_DISCS), NO_DISCS, state, *HALF_SIZE
+    )
     assert gap == pytest.approx(reference.wall_gap_m(state, HALF_SIZE, wall), abs=1e-7)
     assert number == 0
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(seed=seeds, x=coordinate, y=coordinate, yaw=angle)
 def test_the_nearest_of_all_is_found_and_numbered_in_order(seed, x, y, yaw):
     walls, discs = scattered(seed)
     state = np.array([x, y, yaw, 0.0, 0.0])
-    gap, number = kernels.clearance(walls, discs[:9], discs[9:], state, *HALF_SIZE)
+    gap, number = kernels.clearance(frozen(walls), frozen(discs[:9]), discs[9:], state, *HALF_SIZE)
     gaps = [reference.wall_gap_m(state, HALF_SIZE, wall) for wall in walls]
     gaps += [reference.disc_gap_m(state, HALF_SIZE, disc) for disc in discs]
     assert gap == pytest.approx(min(gaps), abs=1e-9)
@@ -119,7 +129,7 @@ def test_the_nearest_of_all_is_found_and_numbered_in_order(seed, x, y, yaw):
 
 def test_nothing_is_infinitely_far():
     state = np.zeros(5)
-    found = kernels.clearance(NO_WALLS, NO_DISCS, NO_DISCS, state, *HALF_SIZE)
+    found = kernels.clearance(frozen(NO_WALLS), frozen(NO_DISCS), NO_DISCS, state, *HALF_SIZE)
     assert found == (math.inf, kernels.NOTHING)
 
 
@@ -128,13 +138,13 @@ def drive(state, target, limits, steps, walls=NO_WALLS, discs=NO_DISCS, goal=NOW
     targets = np.tile(np.array(target, dtype=float), (steps, 1))
     walkers = np.empty((steps, 0, 3))
     found = kernels.drive(
-        np.array(state, dtype=float), targets, np.array(limits), STEP_S, walls, discs, walkers,
-        *HALF_SIZE, goal, track,
+        np.array(state, dtype=float), targets, np.array(limits, dtype=float), STEP_S,
+        frozen(walls), frozen(discs), walkers, *HALF_SIZE, goal, track,
     )  # fmt: skip
     return track[: found[0]], *found[1:]
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     speed=st.floats(-2.0, 2.0),
     yaw_rate=st.floats(-4.0, 4.0),
@@ -157,15 +167,15 @@ def test_a_constant_twist_is_a_circle():
     assert track[-1, 2] == pytest.approx(2.0)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(targets=st.lists(st.tuples(st.floats(-2, 2), st.floats(-4, 4)), min_size=20, max_size=40))
 def test_no_sequence_of_commands_breaks_the_limits_of_motion(targets):
     limits = np.array([1.0, 1.5, 3.0])
     track = np.empty((len(targets), 5))
     walkers = np.empty((len(targets), 0, 3))
     kernels.drive(
-        np.zeros(5), np.array(targets), limits, STEP_S, NO_WALLS, NO_DISCS, walkers, *HALF_SIZE,
-        NOWHERE, track,
+        np.zeros(5), np.array(targets), limits, STEP_S, frozen(NO_WALLS), frozen(NO_DISCS), walkers,
+        *HALF_SIZE, NOWHERE, track,
     )  # fmt: skip
     speeds = np.concatenate(([0.0], track[:, 3]))
     faster = np.diff(np.abs(speeds))
@@ -195,8 +205,8 @@ def test_drive_ends_at_the_goal():
 
 def braking_touches(state, target, limits, walls=NO_WALLS, discs=NO_DISCS):
     targets = np.tile(np.array(target, dtype=float), (10, 1))
-    arguments = (np.array(state, dtype=float), targets, np.array(limits), STEP_S, walls, discs)
-    return kernels.braking_touches(*arguments, *HALF_SIZE)
+    state, limits = np.array(state, dtype=float), np.array(limits)
+    return kernels.braking_touches(state, targets, limits, STEP_S, frozen(walls), discs, *HALF_SIZE)
 
 
 def test_braking_needs_the_latency_and_the_parabola():
@@ -216,7 +226,7 @@ def test_a_command_that_accelerates_lengthens_the_way_to_stand():
     assert braking_touches((0, 0, 0, 1.0, 0), (1.5, 0.0), (1.0, 1.5, 3.0), walls=wall)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(seed=seeds, speed=st.floats(-1.5, 1.5), yaw_rate=st.floats(-1.8, 1.8), yaw=angle)
 def test_braking_keeps_the_arc(seed, speed, yaw_rate, yaw):
     limits = (1.0, 1.5, 3.0)
@@ -241,7 +251,7 @@ def test_braking_keeps_the_arc(seed, speed, yaw_rate, yaw):
 MOVES = np.array([[0, 0], [0, 1], [1, 0], [0, -1], [-1, 0]])
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(seed=seeds)
 def test_search_in_time_finds_what_sets_of_cells_find(seed):
     rng = np.random.default_rng(seed)

@@ -15,6 +15,7 @@ from hil.arena.warehouse import KINDS, LIMIT_S, courses_named, make_course, paci
 from hil.cli import warehouse
 from hil.errors import BenchError
 from hil.plant.arena_kernels import clearance
+from tests.examples import examples
 from tests.hil.arena_courses import Homing
 
 HALF_SIZE = (LENGTH_M / 2.0, WIDTH_M / 2.0)
@@ -63,7 +64,7 @@ def way_length_m(course, keep_m):
     return None
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=examples(5), deadline=None)
 @given(seed=SEEDS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_course_has_a_way_for_the_robot_and_follows_from_its_seed(kind, seed):
@@ -80,7 +81,7 @@ def test_course_has_a_way_for_the_robot_and_follows_from_its_seed(kind, seed):
     assert not np.array_equal(course.walls, make_course(kind, 4, seed).walls)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(seed=SEEDS)
 def test_dead_end_is_closed_out_of_sight_and_makes_the_way_longer(seed):
     course = make_course("deadend", 0, seed)
@@ -98,7 +99,7 @@ def test_dead_end_is_closed_out_of_sight_and_makes_the_way_longer(seed):
     assert way_length_m(course, WIDTH_M / 2.0 + 0.1) > 0.8 * course.path_length_m
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(seed=SEEDS)
 def test_people_leave_free_width_along_one_side(seed):
     course = make_course("people", 0, seed)

@@ -74,12 +74,18 @@ def test_the_verb_prints_and_draws(capsys, tmp_path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_verb_prints_a_table(capsys) -> None:
+@pytest.fixture
+def driven(monkeypatch, dockings):
+    """The verb shows what was driven already."""
+    monkeypatch.setattr(DockingBench, "run", lambda bench, runs: iter(dockings[:runs]))
+
+
+def test_the_verb_prints_a_table(driven, capsys) -> None:
     assert docking.run(parsed("--runs", "1", "--seed", "7")) == 0
     assert "1 of 1 done" in capsys.readouterr().out
 
 
-def test_a_picture_that_cannot_be_written_is_an_error(tmp_path) -> None:
+def test_a_picture_that_cannot_be_written_is_an_error(driven, tmp_path) -> None:
     options = parsed("--runs", "1", "--seed", "7", "--plot", str(tmp_path / "no" / "x.png"))
     with pytest.raises(BenchError):
         docking.run(options)

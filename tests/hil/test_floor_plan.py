@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from hil.plant.floor_plan import FloorPlan, SurveyedWorld, block, distances_m, edges, inside
 from hil.plant.world import Disc, Pose, standing
+from tests.examples import examples
 
 ROOM = np.array([(-4.0, -3.0), (4.0, -3.0), (4.0, 3.0), (-4.0, 3.0)])
 
@@ -25,7 +26,7 @@ def sampled_cells(surfaces, resolution_m):
     return cells
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(
     x=st.floats(-2.0, 2.0), y=st.floats(-1.5, 1.5), yaw=st.floats(0.01, 1.5), side=st.floats(0.1, 1)
 )

@@ -22,6 +22,12 @@ from hil.plant.journey import Journey, Pace
 from hil.precision import measure_driving, measure_stations
 
 
+def faults_but(*long):
+    """All faults; those that take long to make are for the slow suite."""
+    slow = pytest.mark.slow
+    return [pytest.param(fault, marks=slow) if fault in long else fault for fault in FAULTS]
+
+
 @pytest.fixture(scope="module")
 def campaign():
     return PlantCampaign(1, Pace())
@@ -60,7 +66,7 @@ def test_kidnapped_robot_notices_and_finds_itself(campaign):
     assert outcome.wrong_m <= outcome.stopped_m < 1.0
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", faults_but("crowd", "symmetric"))
 def test_every_fault_can_be_made_in_the_plant(campaign, fault):
     outcome = campaign.run(fault, 1)
     assert outcome.stopped_m >= outcome.wrong_m >= 0.0
@@ -76,7 +82,7 @@ def test_nothing_wrong_in_the_plant_is_no_alarm(campaign):
     assert not campaign.run("none", 0).missed
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", faults_but("changed-hall", "symmetric", "wrong-map"))
 def test_every_fault_can_be_made_in_a_recording(drive, hall, fault):
     log, reference = drive
     faults = RecordingCampaign(Recording.of(log, reference), map_of(hall.plan), 1, 1.0)

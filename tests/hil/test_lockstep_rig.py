@@ -50,6 +50,7 @@ def test_the_same_run_twice_is_the_same_bit_for_bit(tmp_path: Path) -> None:
     assert len(digests) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lidar", [FRONT, REAR])
 def test_a_scanner_that_falls_silent_stops_the_robot_and_is_named(
     tmp_path: Path, lidar: str

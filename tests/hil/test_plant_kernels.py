@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hil.plant import kernels
 from hil.plant.world import Pose, place, rectangle
+from tests.examples import examples
 from tests.reference.raycast_reference import disc_range_m, grid_range_m, polygon_range_m
 
 NO_DISCS, NO_BOXES = np.empty((0, 5)), np.empty((0, 7))
@@ -39,7 +40,7 @@ coordinate = st.floats(-4.0, 6.0)
 angle = st.floats(-math.pi, math.pi)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(seed=st.integers(0, 10_000), x=coordinate, y=coordinate, heading=angle)
 def test_ray_meets_the_same_cell_as_the_list_of_all_borders(seed, x, y, heading):
     rng = np.random.default_rng(seed)
@@ -75,7 +76,7 @@ def test_ray_of_limited_reach_sees_nothing_behind_it():
     assert math.isnan(cast((-1.9, 1.1), 0.0, cells=cells, reach=4.64))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(x=coordinate, y=coordinate, heading=angle, turn=angle)
 def test_ray_meets_discs_and_boxes_where_geometry_says(x, y, heading, turn):
     disc = np.array([[1.0, 2.0, 0.0, 0.0, 0.5]])
@@ -99,7 +100,7 @@ def test_obstacles_are_where_they_are_at_the_time_of_the_ray():
     assert cast((0.0, 0.0), 0.0, discs=disc, after=0.25) == pytest.approx(1.75)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(x=st.floats(-2, 2), y=st.floats(-2, 2), turn=angle, other_turn=angle)
 def test_overlap_of_rectangles_agrees_with_sampled_points(x, y, turn, other_turn):
     first, second = (
@@ -119,7 +120,7 @@ def test_overlap_of_rectangles_agrees_with_sampled_points(x, y, turn, other_turn
         assert not overlap
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(x=st.floats(-2, 2), y=st.floats(-2, 2), turn=angle)
 def test_disc_touches_a_rectangle_when_its_middle_is_near_enough(x, y, turn):
     outline = place(rectangle(0.8, 0.4), Pose(0.0, 0.0, turn))
