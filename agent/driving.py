@@ -39,6 +39,7 @@ ROUTE_BERTH_M = 1.0  # how far the planner may leave a route where no corridor s
 ROUTE_STRIDE = 10  # points of a route from one that the planner gets to the next
 STANDSTILL = 0.01  # m/s or rad/s
 PROGRESS_M = 0.25  # a robot that does not get so far gets nowhere
+REFUSED_NS = 1_000_000_000  # then the planner finds a way out of what the governor refuses
 
 
 class OffLine(StrEnum):
@@ -218,7 +219,7 @@ class Driving:
         share = self._field.limit(
             proposal.forward_mps, proposal.yaw_rate_radps, proposal.remaining_m
         )
-        self._choose(share, proposal, target)
+        self._choose(share, proposal, target, times_ns[0])
         if self._around:
             wanted = self._way_around(target, velocity, *times_ns)
         elif self._field.violated:
@@ -230,12 +231,13 @@ class Driving:
             return None
         return Twist(*(calm * value for value in values(wanted)))
 
-    def _choose(self, share: float, proposal: Proposal, target: Waypoint) -> None:
+    def _choose(self, share: float, proposal: Proposal, target: Waypoint, now_ns: int) -> None:
         """Leave the way where it is blocked and may be left; return to it once it is free."""
+        is_refused = self._stuck_at is not None and now_ns - self._stuck_ns >= REFUSED_NS
         if target.corridor is None and not self._course.on_route:
             self._around = False
         elif not self._around:
-            self._around = share < 1.0 and proposal.forward_mps != 0.0
+            self._around = is_refused or (share < 1.0 and proposal.forward_mps != 0.0)
         else:
             is_free = share == 1.0 and proposal.forward_mps != 0.0
             is_beside = self._course.aside_m(self._map_from_base) >= BACK_ON_LINE_M

@@ -30,7 +30,7 @@ StateCheck: TypeAlias = Callable[[State], bool]
 Aftermath: TypeAlias = Callable[[StopRig], str]
 
 BEYOND_THE_BENCH: Mapping[str, str] = MappingProxyType(
-    {"bumper": "no base of the bench has one: a Roboteq's protocol tells of none"}
+    {"bumper": "the base of this robot is a Roboteq, whose protocol tells of none"}
 )
 """What must stop the robot as well, and why the bench cannot make it happen."""
 

@@ -165,7 +165,7 @@ def test_the_verb_prints_a_table_of_a_stop_that_holds_until_it_is_acknowledged(c
     assert stops.run(parsed("--runs", "1", "--cause", "not acknowledged")) == 0
     printed = capsys.readouterr().out
     assert "\nnot acknowledged       1       1  " in printed
-    assert "not made: bumper; no base of the bench has one" in printed
+    assert "not made: bumper; the base of this robot is a Roboteq" in printed
     assert printed.endswith("passed\n")
 
 

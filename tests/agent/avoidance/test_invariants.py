@@ -699,7 +699,7 @@ class Test8LimitsHoldForAnyInput:
     @decisions(200)
     @given(decisions_of(), st.floats(0.1, 1.0), st.sampled_from(("speed_mps", "yaw_rate_radps")))
     def test_a_lower_limit_never_raises_speed(self, decision, share, field):
-        """From standstill; up to the resolution in which shares of a proposal are tried."""
+        """From standstill; up to the resolution of shares, and what is too slow to be driven."""
         decision = dataclasses.replace(decision, present=Twist(), period_s=5.0)
         lower = dataclasses.replace(
             decision.limits, **{field: share * getattr(decision.limits, field)}
@@ -708,7 +708,7 @@ class Test8LimitsHoldForAnyInput:
         limits = decision.limits
         fastest = (limits.speed_mps, limits.speed_mps, limits.yaw_rate_radps)
         for slow, fast, most in zip(after, before, fastest, strict=True):
-            assert abs(slow) <= abs(fast) + most / 32 + 1e-12
+            assert abs(slow) <= abs(fast) + most / 32 + CREEP
 
 
 class Test9AnotherObstacleNeverRaisesTheSpeed:
