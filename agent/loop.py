@@ -45,6 +45,7 @@ LEAST_SWEEP_S = 0.02  # over less, counts of an encoder make no speed
 FOLD_NS = 30_000_000_000
 STANDSTILL_MPS = 0.01
 STANDSTILL_RADPS = 0.01
+RELEASE_NS = 1_000_000_000  # within which a base that is told so has ended its emergency stop
 MOST_ANSWERS = 16  # to people at the robot, who ask for theirs within a second
 
 Level: TypeAlias = Literal["info", "warning", "error"]
@@ -78,8 +79,10 @@ class Agent:
         state_report: StateReport,
         driving: Driving,
         battery: Battery,
+        holds_e_stop: bool = False,
     ) -> None:
         self._lidars = lidars
+        self._holds_e_stop = holds_e_stop
         self._localizer = localizer
         self._positioning = positioning
         self._order_book = order_book
@@ -103,6 +106,7 @@ class Agent:
         self._pose_answers: dict[str, PoseAnswer] = {}
         self._last_tick_ns: int | None = None
         self._latched = False
+        self._released_ns: int | None = None
         self._dropped = 0
         self._dropped_noted = 0
         self._folded_ns = 0
@@ -120,7 +124,7 @@ class Agent:
             TICK.stale_after_ns if self._last_tick_ns is None else now_ns - self._last_tick_ns
         )
         self._last_tick_ns = now_ns
-        self._take_measurements(inbox)
+        self._take_measurements(inbox, now_ns)
         self._localizer.advance()
         self._estimate = self._localizer.estimate(now_ns)
         self._take_messages(inbox, now_ns)
@@ -138,9 +142,15 @@ class Agent:
         publications = self._state_report.publications(
             situation, self._order_book, self._instant_actions
         )
-        return Outbox(self._verdict.command, self._estimate, publications, tuple(self._events))
+        return Outbox(
+            self._verdict.command,
+            self._estimate,
+            publications,
+            tuple(self._events),
+            self._released_ns == now_ns,
+        )
 
-    def _take_measurements(self, inbox: Inbox) -> None:
+    def _take_measurements(self, inbox: Inbox, now_ns: int) -> None:
         self._dropped += inbox.dropped
         if self._broker_error is not None and inbox.broker is None:
             # What was published meanwhile is lost on purpose; the platform wants to know now.
@@ -155,18 +165,26 @@ class Agent:
                 self._odometry = odometry
         if inbox.base_status is not None:
             self._base_status = inbox.base_status
-        self._take_acknowledgement(inbox.acknowledged)
+        self._take_acknowledgement(inbox.acknowledged, now_ns)
         for lidar, scan in inbox.scans:
             self._take_scan(lidar, scan)
 
-    def _take_acknowledgement(self, acknowledged: bool) -> None:
-        """No restart by itself after an emergency stop or a bumper (ISO 3691-4, section 4.9)."""
-        status = self._base_status
+    def _take_acknowledgement(self, acknowledged: bool, now_ns: int) -> None:
+        """No restart by itself after an emergency stop or a bumper (ISO 3691-4, section 4.9).
+
+        Some bases hold an emergency stop until they are told that it is over, and only then say so.
+        """
+        status, released_ns = self._base_status, self._released_ns
         if status is not None and (status.e_stop or status.bumper):
             self._latched = True
-        elif acknowledged and self._latched:
+            if acknowledged and status.e_stop and self._holds_e_stop:
+                self._released_ns = now_ns
+            return
+        is_let_go = released_ns is not None and now_ns - released_ns <= RELEASE_NS
+        if self._latched and (acknowledged or is_let_go):
             self._latched = False
             self._log("stop.acknowledged", "info")
+        self._released_ns = None
 
     def _take_scan(self, lidar: str, measured: Scan) -> None:
         """Localize on any scan, but take only one that saw enough as proof of free space."""

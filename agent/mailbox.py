@@ -61,12 +61,21 @@ class LogEvent:
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """Everything that a tick decided."""
+    """Everything that a tick decided.
+
+    Attributes:
+        command: For the base.
+        estimate: Where the robot is.
+        publications: For the platform.
+        events: For the log.
+        releases_base: The base is to be told that an emergency stop is over.
+    """
 
     command: VelocityCommand
     estimate: PoseEstimate | None
     publications: tuple[Publication, ...]
     events: tuple[LogEvent, ...]
+    releases_base: bool = False
 
 
 class Mailbox:

@@ -189,6 +189,7 @@ def build_agent(config: Config, places: Mapping[str, Place]) -> Agent:
             Navigator(config.motion, footprint, mounts, config.avoidance),
             config.driving,
         ),
+        holds_e_stop=bool(config.base.build("base").release()),
         battery=Battery(empty_v=config.robot.battery_empty_v, full_v=config.robot.battery_full_v),
     )
 
@@ -291,6 +292,8 @@ class Daemon:
 
     def _send(self, outbox: Outbox) -> None:
         self._base.submit(outbox.command)
+        if outbox.releases_base:
+            self._base.release()
         self._io.wake()
         self._link.publish(outbox.publications)
         for event in outbox.events:

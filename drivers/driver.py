@@ -139,6 +139,9 @@ class BaseDriver(LidarDriver, Protocol):
     def command(self, command: VelocityCommand | None) -> bytes:
         """Encode a command; None means stop."""
 
+    def release(self) -> bytes:
+        """Encode that an emergency stop is over, empty where the device needs not be told."""
+
 
 @dataclass(frozen=True, slots=True)
 class DriverInfo:

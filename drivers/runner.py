@@ -145,6 +145,7 @@ class DeviceRunner:
         self._heard_bytes = 0
         self._polls_at_ns = [0] * len(driver.polls)
         self._outputs: list[Output] = []
+        self._releases = False
         self._base = cast(BaseDriver, driver) if hasattr(driver, "command") else None
         self._command: VelocityCommand | None = None
         self._command_is_new = False
@@ -158,6 +159,10 @@ class DeviceRunner:
         """
         self._command = command
         self._command_is_new = True
+
+    def release(self) -> None:
+        """Tell the base that an emergency stop is over; may be called from another thread."""
+        self._releases = True
 
     def fileno(self) -> int | None:
         """What to select on, None while there is nothing."""
@@ -256,6 +261,9 @@ class DeviceRunner:
                 self.driver.codec.note_sent(poll.data, now_ns)
                 self._polls_at_ns[i] = _next_beat(self._polls_at_ns[i], poll.period_s, now_ns)
         if self._base is not None:
+            if self._releases:
+                self._releases = False
+                port.write(self._base.release())
             self._pace_command(self._base, port, now_ns)
 
     def _pace_command(self, base: BaseDriver, port: BytePort, now_ns: int) -> None:
@@ -290,6 +298,7 @@ class DeviceRunner:
         The state tells when the trouble began and what it is now; a retry that ends the same way
         is no transition.
         """
+        error.context.setdefault("device", self.name)
         self._close()
         self._retry_at_ns = now_ns + self._retry_ns
         self._retry_ns = min(2 * self._retry_ns, LONGEST_RETRY_NS)

@@ -111,6 +111,8 @@ class LockstepRig:
         if now_ns % PERIOD_NS == 0:
             outbox = self.agent.tick(now_ns, self._mailbox.drain(self.clock.utc_ns()))
             self._base.submit(outbox.command)
+            if outbox.releases_base:
+                self._base.release()
             self._observe(outbox)
             self._exchange(outbox, now_ns)
 

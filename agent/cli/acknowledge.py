@@ -7,7 +7,7 @@ from agent.cli.verb import Verb
 from agent.clock import SystemClock
 from agent.local.client import ask
 
-CYCLES_NS = 200_000_000  # by then the daemon has taken it
+CYCLES_NS = 700_000_000  # by then the base has had the time to say that its stop is over
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:

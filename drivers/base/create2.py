@@ -313,3 +313,7 @@ class Create2:
         if left or right:
             return drive
         return bytes((Opcode.SAFE if self._mode is Mode.SAFE else Opcode.FULL,)) + drive
+
+    def release(self) -> bytes:
+        """Nothing: the device drives again as soon as its own stop is over."""
+        return b""

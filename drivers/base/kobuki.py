@@ -276,3 +276,7 @@ class Kobuki:
         else:
             speed_mps, radius = right_mps if radius_mm > 0.0 else left_mps, round(radius_mm)
         return encode(Command.BASE_CONTROL, struct.pack("<hh", round(speed_mps * MM_PER_M), radius))
+
+    def release(self) -> bytes:
+        """Nothing: the device drives again as soon as its own stop is over."""
+        return b""

@@ -438,6 +438,10 @@ class Roboclaw:
         data = b"".join(speed.to_bytes(4, "big", signed=True) for speed in speeds)
         return self._packet(Command.DRIVE_SPEEDS, data)
 
+    def release(self) -> bytes:
+        """Nothing: the device drives again as soon as its own stop is over."""
+        return b""
+
     def _ask(self, command: Command) -> Send:
         self.codec.expect(command)
         return Send(self._query(command))

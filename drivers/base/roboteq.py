@@ -101,13 +101,14 @@ class RoboteqOptions(WheelOptions):
         baud: 115200 unless the controller was told otherwise.
         command: ``M`` sets both channels in one line; ``G`` one each, for controllers of a kind
             that mixes channels.
-        watchdog_ms: Time without a command after which the controller stops by itself.
+        watchdog_ms: Time without a command after which the controller stops by itself. The governor
+            counts on 100 ms.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
     baud: Annotated[int, Ge(9600), Le(3_000_000)] = 115_200
     command: Literal["M", "G"] = "M"
-    watchdog_ms: Annotated[int, Ge(50), Le(1000)] = 250
+    watchdog_ms: Annotated[int, Ge(50), Le(1000)] = 100
 
 
 class RoboteqCodec:
@@ -286,3 +287,7 @@ class Roboteq:
         if options.command == "M":
             return f"!M {first} {second}\r".encode()
         return f"!G 1 {first}\r!G 2 {second}\r".encode()
+
+    def release(self) -> bytes:
+        """Encode ``!MG``: without it the stop stays, however long ago the button was let go."""
+        return b"!MG\r"

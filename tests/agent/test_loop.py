@@ -233,6 +233,7 @@ def test_a_base_that_is_not_well(driving, change, reason, described):
         assert described in {error.error_description for error in driving.state.errors}
         assert "deviceFault" in error_types(driving)
     driving.tick(acknowledged=True)  # in vain, as long as the cause is there
+    driving.run(1.1)
     driving.status = healthy
     if latches:
         driving.run(1.0)
@@ -243,6 +244,21 @@ def test_a_base_that_is_not_well(driving, change, reason, described):
     assert_goes_on(driving)
     assert driving.state.safety_state.e_stop == "NONE"
     assert "deviceFault" not in error_types(driving)
+
+
+def test_a_base_that_holds_its_emergency_stop_is_told_that_it_is_over(driving):
+    healthy = driving.status
+    driving.status = dataclasses.replace(driving.status, e_stop=True)
+    driving.run(0.5)
+    assert not any(outbox.releases_base for outbox in driving.outboxes)
+    assert driving.tick(acknowledged=True).releases_base
+    driving.run(0.3)
+    assert_stands(driving, StopReason.E_STOP)
+    driving.status = healthy
+    driving.run(0.3)
+    assert len(driving.events("stop.acknowledged")) == 1
+    assert sum(outbox.releases_base for outbox in driving.outboxes) == 1
+    assert_goes_on(driving)
 
 
 @pytest.mark.parametrize("change", [{"e_stop": True}, {"bumper": True}, {"faults": ("overheat",)}])

@@ -18,7 +18,7 @@ MS = 1_000_000
 REPLIES = {
     Acknowledge: Acknowledge(True),
     Identification: Identification("Roboteq v2.0"),
-    Watchdog: Watchdog(250),
+    Watchdog: Watchdog(100),
 }
 
 
@@ -175,11 +175,11 @@ def test_single_channel_commands():
 
 def test_the_handshake_stops_silences_and_arms():
     sent = play(Roboteq(RoboteqOptions()).start(), REPLIES)
-    assert sent == [b"\r!M 0 0\r", b"^ECHOF 1\r", b"?FID\r", b"^RWD 250\r", b"~RWD\r"]
+    assert sent == [b"\r!M 0 0\r", b"^ECHOF 1\r", b"?FID\r", b"^RWD 100\r", b"~RWD\r"]
 
 
 def test_a_watchdog_that_is_not_kept_is_a_fault():
-    with pytest.raises(DeviceFault, match="keeps its watchdog at 1000 ms, asked for 250 ms"):
+    with pytest.raises(DeviceFault, match="keeps its watchdog at 1000 ms, asked for 100 ms"):
         play(Roboteq(RoboteqOptions()).start(), REPLIES | {Watchdog: Watchdog(1000)})
 
 

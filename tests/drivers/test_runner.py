@@ -72,7 +72,7 @@ def test_a_lidar_comes_up_and_delivers(mode):
 def test_a_base_comes_up_with_its_watchdog_armed(base):
     outputs = base.run(1000)
     assert phases(outputs) == [(Phase.STARTING, None), (Phase.STREAMING, None)]
-    assert b"^RWD 250\r" in b"".join(data for _, data in base.sent)
+    assert b"^RWD 100\r" in b"".join(data for _, data in base.sent)
     assert len(of(Odometry, outputs)) == pytest.approx(46, abs=3)
     status = of(BaseStatus, outputs)
     assert len(status) == pytest.approx(9, abs=2)
@@ -184,7 +184,7 @@ def test_a_short_silence_needs_no_stop(base):
     forward(base, 0.5, 10_000)
     base.run(200)
     since_ns = base.now_ns
-    base.now_ns += 80 * MS
+    base.now_ns += 20 * MS
     base.run(100)
     assert b"!M 0 0" not in motor_lines(base, since_ns)
 
