@@ -315,6 +315,7 @@ class Agent:
                 not self._is_current(BASE, _stamp_ns(status), BASE_STATUS, now_ns),
             ),
             (StopReason.NO_SCAN, bool(blind)),
+            (StopReason.COVERED, self._is_blind),
             (StopReason.NOT_LOCALIZED, estimate is None or not estimate.localized),
             (StopReason.LATE_LOOP, period_ns > TICK.stale_after_ns),
         )
@@ -322,6 +323,13 @@ class Agent:
         if reason is None:
             return None
         return reason, " and ".join(blind) if reason is StopReason.NO_SCAN else ""
+
+    @property
+    def _is_blind(self) -> bool:
+        """Whether the lidars miss, where the robot drives to, what the map has there."""
+        odometry = self._odometry
+        reverses = odometry is not None and odometry.forward_mps < -STANDSTILL_MPS
+        return self._localizer.is_blind_towards(math.pi if reverses else 0.0)
 
     def _is_current(self, device: str, newest_ns: int | None, stream: Stream, now_ns: int) -> bool:
         """Whether a device delivers and its newest value is young, and not from the future."""
@@ -375,6 +383,9 @@ class Agent:
             bumper = ("bumper pressed",) if self._base_status.bumper else ()
             for fault in (*self._base_status.faults, *bumper):
                 faults.append(DeviceFault(fault, device=BASE, fault=fault))
+        if self._is_blind:
+            lidars = " and ".join(self._lidars)
+            faults.append(DeviceFault(StopReason.COVERED, device=lidars, fault="covered"))
         estimate = self._estimate
         if estimate is not None and not estimate.localized:
             faults.append(LocalizationLost(estimate.reason, mapId=self._map_id))

@@ -37,6 +37,7 @@ class StopReason(StrEnum):
     """Why the robot stands although something asked it to move."""
 
     NO_SCAN = "no current scan"
+    COVERED = "lidar covered in the direction of travel"
     NO_ODOMETRY = "no current odometry"
     NO_BASE_STATUS = "no current status of the base"
     LATE_LOOP = "control loop late"

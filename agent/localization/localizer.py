@@ -38,6 +38,7 @@ from agent.geometry.pose import Pose2
 from agent.localization.estimate import PoseEstimate
 from agent.localization.health import LocalizationHealth, Situation
 from agent.localization.hypotheses import Hypothesis, HypothesisBank, hypothesis
+from agent.localization.missing_rays import NOTHING_MISSING, DarkSectors, missing_rays
 from agent.localization.motion_model import Belief, predict
 from agent.localization.odometry_history import Intake, OdometryHistory
 from agent.localization.params import LocalizationParams, Spread
@@ -141,6 +142,7 @@ class Localizer:
         self._fix: tuple[int, Pose2] | None = None
         self._bank = HypothesisBank(params.bank)
         self._health = LocalizationHealth(params.health)
+        self._dark = DarkSectors()
         self.counters = LocalizerCounters()
         self._settle_on(place)
         if start is None:
@@ -197,6 +199,10 @@ class Localizer:
         newest = self._history.newest()
         if self._odom_from_base is None and newest is not None:
             self._odom_from_base = newest[1]
+
+    def is_blind_towards(self, heading_rad: float) -> bool:
+        """Return whether the lidars miss what the map has in a direction, in the base frame."""
+        return self._dark.cover(heading_rad)
 
     def odom_from_base_at(self, stamp_ns: int) -> Pose2 | None:
         """Return where the odometry had the base at a moment, ``None`` if it does not cover it."""
@@ -293,6 +299,7 @@ class Localizer:
         self._stated = self._inquiry = self._look = self._fix = None
         self._bank.restart(())
         self._health.restart(stated=stated)
+        self._dark.reset()
 
     def _belief(self) -> Belief:
         """Return the best guess at the newest scan: a hypothesis, a stated pose, or the map."""
@@ -347,9 +354,14 @@ class Localizer:
             self._inquire(sweep, points_m)
 
     def _judge(self, sweep: Sweep, motion: Pose2) -> None:
-        best = self._bank.best
+        best, missing = self._bank.best, NOTHING_MISSING
         if best is not None:
             self._fix = (sweep.stamp_ns, self._place.grid.map_from_grid @ best.belief.pose)
+            limits = self._params.lidar
+            missing = missing_rays(
+                sweep, best.belief.pose, self._matcher, limits.most_rays, limits.sure_range_m
+            )
+        self._dark.observe(missing)
         self._health.observe(
             sweep.stamp_ns,
             Situation(
@@ -358,18 +370,9 @@ class Localizer:
                 certainty=self._bank.certainty,
                 spots=self._bank.spots,
                 motion=motion,
-                missing=self._missing(sweep, best),
+                missing=missing.total,
             ),
         )
-
-    def _missing(self, sweep: Sweep, best: Hypothesis | None) -> float:
-        """Return the share of all rays that the map should have returned, but did not."""
-        if best is None:
-            return 0.0
-        limits = self._params.lidar
-        unreturned = thinned(sweep.unreturned, limits.most_rays)
-        owed = self._matcher.owed_share(best.belief.pose, unreturned, limits.sure_range_m)
-        return owed * (len(sweep.unreturned) / sweep.rays)
 
     def _begin(self, stated: Belief, points_m: NDArray[np.float64]) -> list[Hypothesis]:
         """Return where a scan fits around a stated pose."""

@@ -248,7 +248,10 @@ CAUSES: Mapping[str, Cause] = MappingProxyType(
             _SCAN_S,
         ),
         "lidar half covered": Cause(
-            _cover(0.5 * math.tau, 0.7 * math.tau), (StopReason.NOT_LOCALIZED,), _is_lost, _SCAN_S
+            _cover(0.33 * math.tau, 0.7 * math.tau),
+            (StopReason.COVERED, StopReason.NOT_LOCALIZED),
+            _errs(LIDAR, "deviceFault"),
+            _SCAN_S,
         ),
         "lidar unplugged": Cause(_pull(LIDAR), _NO_SCAN, _errs(LIDAR, *_UNPLUGGED), FOLLOWS_S),
         "base silent": Cause(

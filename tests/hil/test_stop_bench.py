@@ -195,20 +195,7 @@ def test_a_robot_that_cannot_stop_in_time_touches_what_falls_in_the_way(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "cause",
-    [
-        pytest.param(
-            cause,
-            marks=pytest.mark.xfail(
-                cause == "lidar half covered",
-                reason="health takes the share of all rays, so that one side may be blind",
-                strict=True,
-            ),
-        )
-        for cause in CAUSES
-    ],
-)
+@pytest.mark.parametrize("cause", CAUSES)
 def test_every_cause_stops_the_robot_before_it_touches_anything(
     bench: StopBench, cause: str
 ) -> None:
