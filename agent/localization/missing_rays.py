@@ -1,7 +1,7 @@
 """Rays that the map should have returned, and did not: the lidar is covered, or there is glass.
 
-Glass to the side is nothing to stop for. Where nothing at all comes back from where the robot drives
-to, and on from there not even what the map has, that is no proof of free space.
+Glass to the side is nothing to stop for. Where nothing at all comes back from where the robot
+drives to, and beside it not even what the map has there, that is no proof of free space.
 """
 
 import math
