@@ -40,6 +40,9 @@ from agent.loop import BASE
 from agent.route.follower import FollowerParams
 from agent.route.route_search import RouteSearchParams
 from agent.telemetry.broker import BrokerParams
+from agent.vda5050.actions.charging import ChargingParams
+from agent.vda5050.actions.docking import CarrierParams
+from agent.vda5050.order_memory import Resume
 from agent.vda5050.topics import FROM_ROBOT
 from agent.vda5050.wire.version import VERSIONS, speaks, version_of
 from drivers import registry
@@ -57,6 +60,14 @@ class Section(BaseModel):
     """A table of the file; a key it does not know is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LoadedSection(Section):
+    """What the robot measures with a load on it."""
+
+    length_m: Annotated[float, Gt(0), Le(10)]
+    width_m: Annotated[float, Gt(0), Le(5)]
+    center_x_m: Annotated[float, Ge(-5), Le(5)] = 0.0
 
 
 class RobotSection(Section):
@@ -79,6 +90,7 @@ class RobotSection(Section):
     max_load_kg: Annotated[float, Ge(0), Le(100_000)] = 0.0
     battery_empty_v: Annotated[float, Gt(0), Le(1000)] = 22.0
     battery_full_v: Annotated[float, Gt(0), Le(1000)] = 27.0
+    loaded: LoadedSection | None = None
 
     @model_validator(mode="after")
     def _voltages_rise(self) -> "RobotSection":
@@ -87,6 +99,12 @@ class RobotSection(Section):
                 f"battery_full_v ({self.battery_full_v}) must be above "
                 f"battery_empty_v ({self.battery_empty_v})"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _carries_what_it_is_loaded_with(self) -> "RobotSection":
+        if self.loaded is not None and self.max_load_kg == 0.0:
+            raise ValueError("loaded: it carries nothing, max_load_kg is 0")
         return self
 
 
@@ -213,6 +231,18 @@ class OrderSection(Section):
 
     deviation_m: Annotated[float, Gt(0), Le(5)] = 0.3
     deviation_rad: Annotated[float, Gt(0), Le(math.pi)] = 0.1
+    store: Annotated[
+        Path | None,
+        Field(description="file that the order is kept in over a power cut; empty for none"),
+    ] = None
+    resume: Annotated[
+        Resume, Field(description="what becomes of an order that a power cut interrupted")
+    ] = Resume.RESUME
+
+    @field_validator("store", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
 
 
 class Config(Section):
@@ -234,6 +264,8 @@ class Config(Section):
     route: RouteSearchParams = RouteSearchParams()
     order: OrderSection = OrderSection()
     vda5050: PlatformSection = PlatformSection()
+    charging: ChargingParams | None = None
+    carrier: dict[str, CarrierParams] = {}
     local: LocalSection = LocalSection()
 
     @field_validator("map", mode="before")
@@ -307,6 +339,9 @@ class Config(Section):
                     for map_id, section in self.map.items()
                 },
                 "local": self.local.model_copy(update={"socket": directory / self.local.socket}),
+                "order": self.order
+                if self.order.store is None
+                else self.order.model_copy(update={"store": directory / self.order.store}),
                 "broker": dataclasses.replace(self.broker, **broker),
             }
         )

@@ -27,9 +27,9 @@ from agent.avoidance.planner import sampled
 from agent.avoidance.protective_field import ProtectiveField
 from agent.geometry.pose import Pose2
 from agent.geometry.twist import Twist, values
-from agent.route.course import Course
+from agent.route.course import Course, ways_m
 from agent.route.follower import Proposal
-from agent.route.path import Goal, Waypoint
+from agent.route.path import Corridor, Goal, Waypoint
 from drivers.measurement import Scan
 
 FENCE_STEP_M = 0.1
@@ -95,7 +95,7 @@ class Driving:
         self._navigator = navigator
         self._params = params
         self._patience_ns = round(params.patience_s * 1e9)
-        self._around = False
+        self._around = self._is_loaded = False
         self._map_from_base = Pose2.identity()
         self._stuck_at: Pose2 | None = None
         self._stuck_ns = self._searched_ns = 0
@@ -132,6 +132,16 @@ class Driving:
             return way_m
         here_m = [[self._map_from_base.x_m, self._map_from_base.y_m]]
         return np.concatenate((here_m, way_m[1:]))
+
+    def carry(self, footprint: NDArray[np.float64], *, is_loaded: bool) -> None:
+        """Drive with another outline, and with the fields of a robot that is loaded or is not.
+
+        Args:
+            footprint: Shape ``(corners, 2)``, in the base frame.
+            is_loaded: Whether something is on the robot.
+        """
+        self._is_loaded = is_loaded
+        self._navigator.take_shape(footprint)
 
     def reset(self) -> None:
         """Take the way from the present pose, as after a new order or a new pose."""
@@ -206,6 +216,40 @@ class Driving:
         self._recover(left[0], seen_m, now_ns)
         return Driven(verdict, proposal.reached)
 
+    def follow(
+        self,
+        wanted: Twist,
+        margin_m: float | None,
+        map_from_base: Pose2,
+        odom_from_base: Pose2,
+        velocity: Twist,
+        period_s: float,
+        now_ns: int,
+        measured_ns: int,
+    ) -> Verdict:
+        """Move as an action wants, not along the way; fields and governor hold as ever.
+
+        Args:
+            wanted: Twist that the action proposes.
+            margin_m: Clearance to keep; the governor's own where it is ``None``.
+            map_from_base: Where the robot is.
+            odom_from_base: Where the odometry has it.
+            velocity: Measured.
+            period_s: Time since the last step.
+            now_ns: Monotonic time.
+            measured_ns: When places and velocity were measured.
+        """
+        self._map_from_base = map_from_base
+        self._navigator.place(odom_from_base, map_from_base)
+        self._course.interrupt()
+        self._note_free()
+        seen_m = self._navigator.sight.returns(odom_from_base)
+        calm = self._fields.limit(seen_m, wanted, velocity, self._is_loaded)
+        if self._fields.stopped_by:
+            return self._navigator.stop(now_ns, StopReason.OBSTACLE)
+        calmed = Twist(*(calm * value for value in values(wanted)))
+        return self._navigator.govern(calmed, velocity, period_s, now_ns, measured_ns, margin_m)
+
     def _wanted(
         self,
         proposal: Proposal,
@@ -226,7 +270,7 @@ class Driving:
             return None
         else:
             wanted = Twist(proposal.forward_mps * share, 0.0, proposal.yaw_rate_radps * share)
-        calm = self._fields.limit(seen_m, wanted, velocity)
+        calm = self._fields.limit(seen_m, wanted, velocity, self._is_loaded)
         if self._fields.stopped_by:
             return None
         return Twist(*(calm * value for value in values(wanted)))
@@ -263,11 +307,10 @@ class Driving:
             discs = np.column_stack((way_m, np.full(len(way_m), ROUTE_BERTH_M)))
         else:
             legs = list(takewhile(lambda waypoint: waypoint.corridor is not None, course.ahead))
-            way_m = np.array([course.edge_from_m, *((w.x_m, w.y_m) for w in legs)])
-            way_m, discs = sampled(way_m, 0.5), np.empty((0, 3))
+            way_m = sampled(ways_m(course.edge_from_m, legs), 0.5)
+            discs = np.empty((0, 3))
         if target.corridor is not None:
-            line_m = np.array([course.edge_from_m, *((w.x_m, w.y_m) for w in legs)])
-            discs = _fence(line_m, legs)
+            discs = _fence(course.edge_from_m, legs)
         goal = _goal(legs[-1])
         limit = target.max_speed_mps
         speed_mps = course.speed_mps if limit is None else min(limit, course.speed_mps)
@@ -319,21 +362,28 @@ def _goal(end: Waypoint) -> Goal:
     return Goal(end.x_m, end.y_m, end.yaw_rad, near_m, end.tolerance_rad)
 
 
-def _fence(points_m: NDArray[np.float64], legs: Sequence[Waypoint]) -> NDArray[np.float64]:
+def _fence(begin_m: NDArray[np.float64], legs: Sequence[Waypoint]) -> NDArray[np.float64]:
     """Return the corridors of legs as discs: x, y and radius, shape ``(discs, 3)``.
 
     A corridor that is wider on one side is one around a line that lies farther to that side.
     """
     parts = []
-    for (start, end), leg in zip(pairwise(points_m), legs, strict=True):
-        corridor = leg.corridor
-        way = end - start
-        length = math.hypot(*way)
-        if corridor is None or length == 0.0:
-            continue
-        to_left = np.array([-way[1], way[0]]) / length
-        shift = 0.5 * (corridor.left_m - corridor.right_m) * to_left
-        line = sampled(np.array([start, end]) + shift, FENCE_STEP_M)
-        radius = 0.5 * (corridor.left_m + corridor.right_m) + FENCE_STEP_M / 2
-        parts.append(np.column_stack((line, np.full(len(line), radius))))
+    for leg in legs:
+        line_m, begin_m = leg.way_m(begin_m), np.array([leg.x_m, leg.y_m])
+        if leg.corridor is not None:
+            parts += [_band(leg.corridor, *piece) for piece in pairwise(line_m)]
     return np.concatenate([np.empty((0, 3)), *parts])
+
+
+def _band(
+    corridor: Corridor, start: NDArray[np.float64], end: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    way = end - start
+    length = math.hypot(*way)
+    if length == 0.0:
+        return np.empty((0, 3))
+    to_left = np.array([-way[1], way[0]]) / length
+    shift = 0.5 * (corridor.left_m - corridor.right_m) * to_left
+    line = sampled(np.array([start, end]) + shift, FENCE_STEP_M)
+    radius = 0.5 * (corridor.left_m + corridor.right_m) + FENCE_STEP_M / 2
+    return np.column_stack((line, np.full(len(line), radius)))

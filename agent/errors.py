@@ -9,6 +9,8 @@
          ├─ LocalizationLost    the robot does not know where it is
          ├─ LocalizationOdd     it knows, but something about it is strange
          ├─ OrderRejected       an order of the platform cannot be accepted
+         ├─ OrderInterrupted    an order could not go on after the robot was switched off
+         ├─ RecordInvalid       what was written to disk cannot be read again
          ├─ MessageInvalid      a message of the platform cannot be read
          ├─ ActionFailed        an action of an order did not succeed
          │   ├─ NoOrderToCancel     there was no order to cancel
@@ -127,6 +129,27 @@ class OrderRejected(AgentError):
     def __init__(self, detail: str, *, vda_type: str = "orderError", **context: str) -> None:
         super().__init__(detail, **context)
         self.rejection_type = vda_type
+
+
+class OrderInterrupted(AgentError):
+    """An order was under way when the robot was switched off, and does not go on.
+
+    Example scenarios: the robot was moved meanwhile, the configuration says so.
+    """
+
+    code = "ORDER_INTERRUPTED"
+    vda_type = "orderInterrupted"
+    level = Level.WARNING
+    hint = "Look at where the robot stands and what it carries, then send it a new order."
+
+
+class RecordInvalid(AgentError):
+    """What the robot wrote to disk about its order cannot be read; it starts without."""
+
+    code = "RECORD_INVALID"
+    vda_type = "orderRecordInvalid"
+    level = Level.WARNING
+    hint = "Check the disk; the file was put aside for a look. Send the order again under a new id."
 
 
 class MessageInvalid(AgentError):

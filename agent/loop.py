@@ -4,12 +4,14 @@
 times give the same poses, commands and messages, bit for bit.
 """
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.avoidance.governor import StopReason, Verdict
 from agent.avoidance.surroundings import LidarMount
@@ -28,10 +30,15 @@ from agent.localization.estimate import PoseEstimate
 from agent.localization.localizer import Localizer
 from agent.mailbox import Inbox, LogEvent, Outbox, Value
 from agent.positioning import Outcome, PoseAnswer, PoseRequest, Positioning
+from agent.route.path import Waypoint
 from agent.streams import BASE_STATUS, ODOMETRY, SCAN, TICK, Stream
 from agent.telemetry.publication import Message
+from agent.vda5050.actions.handler import LOCAL, Maneuver
 from agent.vda5050.instant_actions import InstantActionRunner
+from agent.vda5050.messages import ActionStatus, Load, Responses, decode
 from agent.vda5050.order_book import OrderBook
+from agent.vda5050.order_memory import OrderMemory
+from agent.vda5050.reading import read_already
 from agent.vda5050.situation import Situation
 from agent.vda5050.state_report import StateReport
 from drivers.errors import DeviceFault, HaulierError, StreamStale
@@ -45,7 +52,6 @@ LEAST_SWEEP_S = 0.02  # over less, counts of an encoder make no speed
 FOLD_NS = 30_000_000_000
 STANDSTILL_MPS = 0.01
 STANDSTILL_RADPS = 0.01
-RELEASE_NS = 1_000_000_000  # within which a base that is told so has ended its emergency stop
 MOST_ANSWERS = 16  # to people at the robot, who ask for theirs within a second
 
 Level: TypeAlias = Literal["info", "warning", "error"]
@@ -65,6 +71,18 @@ class Battery:
         return min(1.0, max(0.0, (battery_v - self.empty_v) / (self.full_v - self.empty_v)))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Footprints:
+    """Outlines of the robot in its own frame, shape ``(corners, 2)`` each."""
+
+    empty: NDArray[np.float64]
+    loaded: NDArray[np.float64]
+
+    def under(self, loads: tuple[Load, ...]) -> NDArray[np.float64]:
+        """Return the outline with what is on the robot."""
+        return self.loaded if loads else self.empty
+
+
 class Agent:
     """Joins localization, order book, driving and reports into one loop."""
 
@@ -79,10 +97,10 @@ class Agent:
         state_report: StateReport,
         driving: Driving,
         battery: Battery,
-        holds_e_stop: bool = False,
+        footprints: Footprints,
+        memory: OrderMemory,
     ) -> None:
         self._lidars = lidars
-        self._holds_e_stop = holds_e_stop
         self._localizer = localizer
         self._positioning = positioning
         self._order_book = order_book
@@ -90,6 +108,12 @@ class Agent:
         self._state_report = state_report
         self._driving = driving
         self._battery = battery
+        self._footprints = footprints
+        self._memory = memory
+        self._actions = instant_actions.order_actions
+        self._action_statuses: dict[str, ActionStatus] = {}
+        self._loads: tuple[Load, ...] = ()
+        self._under_way = self._maneuvers = False
         self._good_scan_ns: dict[str, int] = {}
         self._odometry: Odometry | None = None
         self._base_status: BaseStatus | None = None
@@ -106,7 +130,7 @@ class Agent:
         self._pose_answers: dict[str, PoseAnswer] = {}
         self._last_tick_ns: int | None = None
         self._latched = False
-        self._released_ns: int | None = None
+        self._releases_base = False
         self._dropped = 0
         self._dropped_noted = 0
         self._folded_ns = 0
@@ -124,6 +148,8 @@ class Agent:
             TICK.stale_after_ns if self._last_tick_ns is None else now_ns - self._last_tick_ns
         )
         self._last_tick_ns = now_ns
+        if inbox.acknowledged and not self._latched:
+            self._actions.trigger(LOCAL)
         self._take_measurements(inbox, now_ns)
         self._localizer.advance()
         self._estimate = self._localizer.estimate(now_ns)
@@ -134,11 +160,13 @@ class Agent:
         self._note_localization()
         answers = self._positioning.advance(self._estimate, now_ns)
         self._note_answers(answers)
+        self._order_book.expire(inbox.utc_ns)
+        if self._memory.pending:
+            self._take_up(self._situation(now_ns, inbox.utc_ns))
         self._verdict = self._move(now_ns, period_ns)
         self._note_motion(now_ns)
         self._fold_drops(now_ns)
-        situation = self._situation(now_ns, inbox.utc_ns, answers)
-        self._instant_actions.advance(situation, self._order_book)
+        situation = self._act(self._situation(now_ns, inbox.utc_ns, answers))
         publications = self._state_report.publications(
             situation, self._order_book, self._instant_actions
         )
@@ -147,8 +175,65 @@ class Agent:
             self._estimate,
             publications,
             tuple(self._events),
-            self._released_ns == now_ns,
+            self._releases_base,
         )
+
+    @property
+    def memory(self) -> OrderMemory:
+        """What of the order survives a power cut."""
+        return self._memory
+
+    def _take_up(self, situation: Situation) -> None:
+        """Go on with the order of before the robot was switched off, or say why not."""
+        order_id = self._order_book.order_id
+        interruption = self._memory.go_on(situation)
+        if interruption is not None:
+            self._state_report.reject(interruption)
+            self._log("order.interrupted", "warning", order_id=order_id, reason=interruption.detail)
+        elif not self._memory.pending:
+            self._log("order.resumed", "info", order_id=order_id)
+
+    def _act(self, situation: Situation) -> Situation:
+        """Let the actions go on, and return the situation that comes of it."""
+        if not self._memory.pending:
+            self._actions.advance(situation, self._order_book)
+        self._instant_actions.advance(situation, self._order_book)
+        self._note_actions()
+        for report in self._actions.take_reports():
+            status = json.dumps(self.status(situation.now_ns))
+            self._log("log.report", "info", report=report.name, reason=report.reason, status=status)
+        return replace(
+            situation,
+            paused=self._actions.paused,
+            acting=not self._actions.idle,
+            loads=self._actions.loads,
+            charging=self._actions.charging,
+        )
+
+    def _note_actions(self) -> None:
+        """Tell of what has changed, and take the shape that goes with the load."""
+        states = self._actions.states
+        for state in states:
+            before = self._action_statuses.get(state.action_id, ActionStatus.WAITING)
+            if state.action_status is not before:
+                self._log(
+                    "action.changed",
+                    "warning" if state.action_status is ActionStatus.FAILED else "info",
+                    action_id=state.action_id,
+                    action_type=state.action_type,
+                    status=str(state.action_status),
+                    result=state.result_description,
+                )
+        self._action_statuses = {state.action_id: state.action_status for state in states}
+        loads = self._actions.loads
+        if loads != self._loads:
+            self._loads = loads
+            self._driving.carry(self._footprints.under(loads), is_loaded=bool(loads))
+            self._log("load.changed", "info", loads=len(loads))
+        is_idle = self._order_book.idle and self._actions.idle
+        if is_idle and self._under_way and not self._order_book.record.cancelled:
+            self._log("order.finished", "info", order_id=self._order_book.order_id)
+        self._under_way = not is_idle
 
     def _take_measurements(self, inbox: Inbox, now_ns: int) -> None:
         self._dropped += inbox.dropped
@@ -165,26 +250,24 @@ class Agent:
                 self._odometry = odometry
         if inbox.base_status is not None:
             self._base_status = inbox.base_status
-        self._take_acknowledgement(inbox.acknowledged, now_ns)
+        self._take_acknowledgement(inbox.acknowledged)
         for lidar, scan in inbox.scans:
             self._take_scan(lidar, scan)
 
-    def _take_acknowledgement(self, acknowledged: bool, now_ns: int) -> None:
+    def _take_acknowledgement(self, acknowledged: bool) -> None:
         """No restart by itself after an emergency stop or a bumper (ISO 3691-4, section 4.9).
 
-        Some bases hold an emergency stop until they are told that it is over, and only then say so.
+        Some bases hold an emergency stop until they are told that it is over, and only then say so;
+        what was acknowledged before counts for the base alone.
         """
-        status, released_ns = self._base_status, self._released_ns
-        if status is not None and (status.e_stop or status.bumper):
+        status = self._base_status
+        e_stop = status is not None and status.e_stop
+        self._releases_base = acknowledged and e_stop
+        if e_stop or (status is not None and status.bumper):
             self._latched = True
-            if acknowledged and status.e_stop and self._holds_e_stop:
-                self._released_ns = now_ns
-            return
-        is_let_go = released_ns is not None and now_ns - released_ns <= RELEASE_NS
-        if self._latched and (acknowledged or is_let_go):
+        elif acknowledged and self._latched:
             self._latched = False
             self._log("stop.acknowledged", "info")
-        self._released_ns = None
 
     def _take_scan(self, lidar: str, measured: Scan) -> None:
         """Localize on any scan, but take only one that saw enough as proof of free space."""
@@ -196,6 +279,8 @@ class Agent:
         if not is_intact or returns < max(1.0, LEAST_RETURN_SHARE * scan.ranges_m.size):
             return
         self._good_scan_ns[lidar] = scan.stamp_ns
+        if (maneuver := self._actions.maneuver) is not None:
+            maneuver.see(lidar, scan)
         odom_from_base = self._localizer.odom_from_base_at(scan.stamp_ns)
         odometry = self._odometry
         if odom_from_base is None or odometry is None:
@@ -221,15 +306,19 @@ class Agent:
         before = (self._order_book.order_id, self._order_book.order_update_id)
         match message.topic:
             case "order":
-                self._order_book.receive(message.payload, situation)
+                self._order_book.receive(message.payload, situation, read_already(message))
                 after = (self._order_book.order_id, self._order_book.order_update_id)
                 if after != before:
+                    self._under_way = True
+                    self._actions.take(self._order_book)
                     self._state_report.accept()
                     self._log("order.accepted", "info", order_id=after[0], order_update_id=after[1])
+            case "responses":
+                self._order_book.answer(decode(Responses, message.payload))
             case "instantActions":
-                was_idle = self._order_book.idle
+                was_cancelled = self._order_book.record.cancelled
                 self._instant_actions.receive(message.payload, self._order_book)
-                if self._order_book.idle and not was_idle:
+                if self._order_book.record.cancelled and not was_cancelled:
                     self._log("order.cancelled", "warning", order_id=self._order_book.order_id)
                 for request in self._instant_actions.take_pose_requests():
                     self._take_pose_request(request, situation.now_ns)
@@ -275,6 +364,16 @@ class Agent:
             return self._driving.stop(now_ns, *grounds)
         if estimate is None or odometry is None:
             return self._driving.stop(now_ns, StopReason.NOT_LOCALIZED)
+        if self._actions.paused:
+            return self._driving.stop(now_ns, StopReason.PAUSED)
+        maneuver = self._actions.maneuver
+        if maneuver is not None:
+            return self._maneuver(maneuver, estimate, odometry, period_ns, now_ns)
+        if self._maneuvers:
+            self._maneuvers = False
+            self._driving.reset()
+        if self._actions.holds:
+            return self._driving.stop(now_ns, StopReason.ACTION)
         map_id = self._order_book.map_id
         if map_id not in (None, self._map_id):
             self._change_map(map_id, estimate, now_ns)
@@ -283,7 +382,7 @@ class Agent:
             estimate.map_from_base,
             _pose(odometry),
             _twist(odometry),
-            self._order_book.stretch,
+            self._stretch,
             period_ns * 1e-9,
             now_ns,
             odometry.stamp_ns,
@@ -291,9 +390,35 @@ class Agent:
         for sequence_id in driven.reached:
             self._order_book.reach(sequence_id)
             self._log("node.reached", "info", node_id=self._order_book.last_node_id)
-        if driven.reached and self._order_book.idle:
-            self._log("order.finished", "info", order_id=self._order_book.order_id)
         return driven.verdict
+
+    def _maneuver(
+        self,
+        maneuver: Maneuver,
+        estimate: PoseEstimate,
+        odometry: Odometry,
+        period_ns: int,
+        now_ns: int,
+    ) -> Verdict:
+        """Move as an action wants to."""
+        self._maneuvers = True
+        return self._driving.follow(
+            maneuver.step(odometry, now_ns),
+            maneuver.margin_m,
+            estimate.map_from_base,
+            _pose(odometry),
+            _twist(odometry),
+            period_ns * 1e-9,
+            now_ns,
+            odometry.stamp_ns,
+        )
+
+    @property
+    def _stretch(self) -> tuple[Waypoint, ...]:
+        """The way up to the first node where an action lets the robot stand."""
+        stretch, stops = self._order_book.stretch, self._actions.stops
+        ends = (i for i, waypoint in enumerate(stretch, 1) if waypoint.sequence_id in stops)
+        return stretch[: next(ends, len(stretch))] if stops else stretch
 
     def _stop_reason(self, now_ns: int, period_ns: int) -> tuple[StopReason, str] | None:
         """Return what is unknown or wrong right now, the gravest first, and whose it is."""
@@ -366,6 +491,10 @@ class Agent:
             driving=self._rolls or not self._verdict.command.is_stop,
             faults=self._faults(now_ns),
             pose_answers=answers,
+            paused=self._actions.paused,
+            acting=not self._actions.idle,
+            loads=self._actions.loads,
+            charging=self._actions.charging,
         )
 
     def _faults(self, now_ns: int) -> tuple[HaulierError, ...]:
@@ -506,7 +635,12 @@ class Agent:
                 "order_update_id": book.order_update_id,
                 "last_node_id": book.last_node_id,
                 "nodes_left": len(book.waypoints),
-                "idle": book.idle,
+                "idle": book.idle and self._actions.idle,
+                "paused": self._actions.paused,
+                "actions": {
+                    state.action_id: str(state.action_status) for state in self._actions.states
+                },
+                "loads": len(self._actions.loads),
             },
             "way_error": _error(self._way_error()),
             "battery": self._battery_status(),

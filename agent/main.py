@@ -18,18 +18,20 @@ from agent.avoidance.protective_field import ProtectiveField
 from agent.avoidance.rehearsal import rehearse as rehearse_avoidance
 from agent.clock import Clock, SystemClock
 from agent.config import Config
+from agent.docking.manoeuvre import DriveLimits
 from agent.docking.rehearsal import rehearse as rehearse_docking
 from agent.driving import Driving
-from agent.errors import AgentError, MapError
+from agent.errors import AgentError, MapError, RecordInvalid
 from agent.geometry.polygon import rectangle
 from agent.geometry.pose import Pose2
 from agent.kernels.warmup import warm_up as warm_up_agent
 from agent.local.server import LocalServer
 from agent.localization.localizer import Localizer
 from agent.localization.place import Place
-from agent.loop import Agent, Battery
+from agent.loop import Agent, Battery, Footprints
 from agent.mailbox import Mailbox, Outbox
 from agent.mapping.map_file import load_map
+from agent.order_store import OrderStore
 from agent.positioning import PoseRequest, Positioning
 from agent.route.course import Course
 from agent.route.rehearsal import rehearse as rehearse_routes
@@ -41,11 +43,19 @@ from agent.telemetry.broker import MqttLink
 from agent.telemetry.timing import LoopTiming
 from agent.telemetry.watchdog import ServiceManager
 from agent.vda5050 import topics
+from agent.vda5050.actions.charging import charging_kinds
+from agent.vda5050.actions.docking import Carriers, Chassis, docking_kinds
+from agent.vda5050.actions.handling import handling_kinds
+from agent.vda5050.actions.registry import ActionKind, ActionRegistry, installed_kinds
+from agent.vda5050.actions.runner import ActionRunner
+from agent.vda5050.actions.waiting import LOG_REPORT, WAIT_FOR_TRIGGER
 from agent.vda5050.connection import ConnectionReport
 from agent.vda5050.factsheet import Vehicle
 from agent.vda5050.identity import Identity
 from agent.vda5050.instant_actions import InstantActionRunner
 from agent.vda5050.order_book import OrderBook
+from agent.vda5050.order_memory import OrderMemory
+from agent.vda5050.reading import read_ahead
 from agent.vda5050.state_report import StateReport
 from agent.vda5050.wire.version import version_of
 from drivers.driver import PortSpec
@@ -115,6 +125,44 @@ def vehicle_of(config: Config) -> Vehicle:
     )
 
 
+def chassis_of(config: Config) -> Chassis:
+    """Return what a docking needs to know of the robot."""
+    robot, motion = config.robot, config.motion
+    return Chassis(
+        rectangle(robot.length_m, robot.width_m, robot.center_x_m),
+        DriveLimits(
+            deceleration_mps2=motion.deceleration_mps2,
+            yaw_deceleration_radps2=motion.yaw_deceleration_radps2,
+            yaw_rate_radps=motion.yaw_rate_radps,
+            latency_s=motion.base_latency_s,
+        ),
+        config.mounts,
+    )
+
+
+def registry_of(config: Config) -> ActionRegistry:
+    """Return what the robot can do beside driving, as configured and installed.
+
+    Raises:
+        ConfigError: A carrier cannot be driven up to, or an action of another distribution cannot
+            be loaded.
+    """
+    charging, most_kg = config.charging, config.robot.max_load_kg
+    at_carriers: tuple[ActionKind, ...] = ()
+    if config.carrier:
+        at_carriers = docking_kinds(Carriers(config.carrier, chassis_of(config)), most_kg)
+    return ActionRegistry(
+        (
+            WAIT_FOR_TRIGGER,
+            LOG_REPORT,
+            *(() if charging is None else charging_kinds(charging)),
+            *at_carriers,
+            *(handling_kinds(most_kg) if most_kg > 0.0 else ()),
+            *installed_kinds(),
+        )
+    )
+
+
 def load_places(config: Config) -> dict[str, Place]:
     """Read all maps and make them ready to be localized on.
 
@@ -144,8 +192,10 @@ def build_agent(config: Config, places: Mapping[str, Place]) -> Agent:
     if start is not None and not places[map_id].grid.contains(start.x_m, start.y_m):
         raise MapError(f"start.pose ({start.x_m}, {start.y_m}) lies outside the map {map_id}")
     footprint = rectangle(config.robot.length_m, config.robot.width_m, config.robot.center_x_m)
+    loaded = config.robot.loaded
     mounts = config.mounts
     identity = identity_of(config)
+    registry = registry_of(config)
     localizer = Localizer(
         places[map_id],
         config.localization,
@@ -160,19 +210,22 @@ def build_agent(config: Config, places: Mapping[str, Place]) -> Agent:
         {name: RouteMap.prepare(place.grid) for name, place in places.items()},
         map_id,
     )
+    actions = ActionRunner(registry)
+    order_book = OrderBook(
+        identity,
+        {name: place.grid for name, place in places.items()},
+        deviation_m=config.order.deviation_m,
+        deviation_rad=config.order.deviation_rad,
+        height_m=config.robot.height_m,
+        width_m=config.robot.width_m,
+        action_problem=registry.problem_at,
+    )
     return Agent(
         lidars=mounts,
         localizer=localizer,
         positioning=Positioning(localizer, places, map_id, config.localization.start),
-        order_book=OrderBook(
-            identity,
-            {name: place.grid for name, place in places.items()},
-            deviation_m=config.order.deviation_m,
-            deviation_rad=config.order.deviation_rad,
-            height_m=config.robot.height_m,
-            width_m=config.robot.width_m,
-        ),
-        instant_actions=InstantActionRunner(identity),
+        order_book=order_book,
+        instant_actions=InstantActionRunner(identity, actions),
         state_report=StateReport(
             identity,
             vehicle_of(config),
@@ -189,8 +242,14 @@ def build_agent(config: Config, places: Mapping[str, Place]) -> Agent:
             Navigator(config.motion, footprint, mounts, config.avoidance),
             config.driving,
         ),
-        holds_e_stop=bool(config.base.build("base").release()),
         battery=Battery(empty_v=config.robot.battery_empty_v, full_v=config.robot.battery_full_v),
+        footprints=Footprints(
+            footprint,
+            footprint
+            if loaded is None
+            else rectangle(loaded.length_m, loaded.width_m, loaded.center_x_m),
+        ),
+        memory=OrderMemory(order_book, actions, config.order.resume),
     )
 
 
@@ -218,9 +277,11 @@ class Daemon:
             topics.base(identity),
             subscriptions(config),
             ConnectionReport(identity, clock, published_topics(config)),
-            self._mailbox.put_message,
+            lambda message: self._mailbox.put_message(read_ahead(message)),
             clock,
         )
+        self._store = None if config.order.store is None else OrderStore(config.order.store)
+        self._unkept: str | None = None
         self._status = self._agent.status(clock.now_ns())
         self._threads: list[threading.Thread] = []
         self._verbs = {
@@ -243,6 +304,10 @@ class Daemon:
             threading.Thread(target=self._link.run, name="mqtt"),
             threading.Thread(target=server.serve, args=(self._stop,), name="local"),
         ]
+        if self._store is not None:
+            if (refused := restore_order(self._agent.memory, self._store)) is not None:
+                self._log.warning("order.record_refused", reason=refused.detail, hint=refused.hint)
+            self._threads.append(threading.Thread(target=self._store.run, name="order store"))
         self._log.info("agent.started", kernels="warm", maps=list(self._config.map))
         # What start-up allocated stays: collecting it again would stall the loop for 0.1 s.
         gc.collect()
@@ -256,6 +321,8 @@ class Daemon:
             self._stop.set()
             self._io.wake()
             self._link.close()
+            if self._store is not None:
+                self._store.close()
             for thread in self._threads:
                 thread.join(timeout=5.0)
             self._manager.close()
@@ -280,6 +347,8 @@ class Daemon:
                 started_ns, self._mailbox.drain(self._clock.utc_ns(), self._link.state.failure)
             )
             self._send(outbox)
+            if self._store is not None and (news := self._agent.memory.news()) is not None:
+                self._store.keep(news)
             self._status = self._agent.status(started_ns)
             ended_ns = self._clock.now_ns()
             self._timing.note(deadline_ns, started_ns, ended_ns)
@@ -313,6 +382,10 @@ class Daemon:
             if overruns:
                 self._log.warning("tick.overran", count=overruns, **self._timing.status())
             self._overruns_noted, self._folded_ns = self._timing.overruns, now_ns
+        unkept = None if self._store is None else self._store.failure
+        if unkept is not None and unkept != self._unkept:
+            self._log.warning("order.unkept", reason=unkept)
+        self._unkept = unkept
         self._manager.status("; ".join(complaints(self._status)) or activity(self._status["order"]))
 
     def _answer_status(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -363,6 +436,22 @@ class Daemon:
         if not self._mailbox.put_pose_request(PoseRequest(name, pose, map_id)):
             return {"error": "too many requests at once"}
         return {"request": name}
+
+
+def restore_order(memory: OrderMemory, store: OrderStore) -> RecordInvalid | None:
+    """Take up the order that was kept; one that cannot be read is put aside.
+
+    Returns:
+        Why it cannot be read, None where it can or where there is none.
+    """
+    try:
+        kept = store.load()
+        if kept is not None:
+            memory.restore(kept)
+    except RecordInvalid as error:
+        store.put_aside()
+        return error
+    return None
 
 
 def stated_pose(words: object) -> Pose2 | None:

@@ -50,6 +50,8 @@ class StopReason(StrEnum):
     ROUTE_SEARCH = "looks for a route"
     NO_ROUTE = "no route to the next node"
     OBSTACLE = "obstacle in the protective field"
+    PAUSED = "paused by the platform"
+    ACTION = "waits for an action"
     BAD_COMMAND = "command is not a number"
 
 

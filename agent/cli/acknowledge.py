@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from agent.avoidance.governor import StopReason
 from agent.cli.verb import Verb
 from agent.clock import SystemClock
 from agent.local.client import ask
@@ -20,9 +21,14 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     clock = SystemClock()
-    ask(options.socket, "acknowledge")
-    clock.wait_until_ns(clock.now_ns() + CYCLES_NS)
-    reason = ask(options.socket, "status")["command"]["stop_reason"]
+    reason = None
+    # A base that holds an emergency stop is told first that it is over; the robot waits for more.
+    for _ in range(2):
+        ask(options.socket, "acknowledge")
+        clock.wait_until_ns(clock.now_ns() + CYCLES_NS)
+        reason = ask(options.socket, "status")["command"]["stop_reason"]
+        if reason != StopReason.NOT_ACKNOWLEDGED:
+            break
     print(f"still standing: {reason}" if reason else "acknowledged")
     return 1 if reason else 0
 

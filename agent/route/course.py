@@ -1,13 +1,14 @@
-"""How the robot gets from waypoint to waypoint: straight where the map is free, else on a route.
+"""How the robot gets from waypoint to waypoint: as ordered where the map is free, else on a route.
 
-An edge without a trajectory is a straight line (VDA 5050 2.1, section 6.6.5), and industrial robots
-keep to it. Where the map says that the robot does not get through on the line, or where it starts
-beside it, a route over the map takes the line's place. Routes are searched while the robot stands,
-a slice of the work per step.
+An edge with a trajectory is a curve, one without a straight line (VDA 5050 2.1, section 6.6.5), and
+industrial robots keep to it. Where the map says that the robot does not get through on the line, or
+where it starts beside it, a route over the map takes the line's place. Routes are searched while
+the robot stands, a slice of the work per step.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +21,8 @@ from agent.route.path import Waypoint
 from agent.route.route_follower import RouteFollower
 from agent.route.route_search import NO_POINTS
 from agent.route.wayfinder import Wayfinder
+
+CURVE_STEP_M = 0.25  # from one look at the map to the next along a curve
 
 
 class Course:
@@ -35,6 +38,7 @@ class Course:
         self._params = params
         self._wayfinder = wayfinder
         self._follower = PathFollower(params)
+        self._here: Pose2 | None = None
         self._target: Waypoint | None = None
         self._ahead: Sequence[Waypoint] = ()
         self._edge_from_m: NDArray[np.float64] | None = None
@@ -97,6 +101,7 @@ class Course:
         Returns:
             The proposal; None while a route is searched, or where there is none.
         """
+        self._here = pose
         if self._target is None or self._target.sequence_id != waypoints[0].sequence_id:
             self._set_out(pose, waypoints[0])
         if self._wayfinder.searching:
@@ -146,6 +151,8 @@ class Course:
             return self._route.aside_m(pose)
         if self._target is None:
             return 0.0
+        if self._target.line_m is not None:
+            return off_line_m(pose, self._target.line_m)
         begin = self.edge_from_m
         way = np.array([self._target.x_m, self._target.y_m]) - begin
         offset = np.array([pose.x_m, pose.y_m]) - begin
@@ -154,10 +161,12 @@ class Course:
     @property
     def way_m(self) -> NDArray[np.float64]:
         """The rest of the way as far as it is known, shape ``(n, 2)``, in the map frame."""
-        corners = [(waypoint.x_m, waypoint.y_m) for waypoint in self._ahead]
         if self._route is not None:
             return self._route.points_left_m
-        return np.array([tuple(self.edge_from_m), *corners]) if corners else np.empty((0, 2))
+        way_m = ways_m(self.edge_from_m, self._ahead)
+        if self._here is None or not self._ahead or self._ahead[0].line_m is None:
+            return way_m
+        return way_m[_nearest(self._here, self._ahead[0].line_m) :]
 
     def _forget_way(self) -> None:
         self._wayfinder.give_up()
@@ -174,7 +183,7 @@ class Course:
         self._target = target
         if self._edge_from_m is None:
             self._edge_from_m = np.array([pose.x_m, pose.y_m])
-        if _is_at(pose, target) or self._wayfinder.is_line_free(pose, target):
+        if _is_at(pose, target) or self._is_free(pose, target):
             self._has_way = True
         else:
             self._wayfinder.begin(pose, target, self.edge_from_m)
@@ -201,13 +210,26 @@ class Course:
                     break
                 yaw_rad = math.atan2(begin.y_m - before_m[1], begin.x_m - before_m[0])
                 yaw_rad = yaw_rad if begin.yaw_rad is None else begin.yaw_rad
-                free = self._wayfinder.is_line_free(Pose2(begin.x_m, begin.y_m, yaw_rad), end)
+                free = self._is_free(Pose2(begin.x_m, begin.y_m, yaw_rad), end)
                 self._free[begin.sequence_id, end.sequence_id] = free
                 looked = True
             if not free:
                 break
             before_m, count = (begin.x_m, begin.y_m), count + 1
         return waypoints[:count]
+
+    def _is_free(self, start: Pose2, target: Waypoint) -> bool:
+        """Whether the map leaves the way to a waypoint free: its line, or all of its curve."""
+        if target.line_m is None:
+            return self._wayfinder.is_line_free(start, target)
+        ahead_m = target.line_m[_nearest(start, target.line_m) + 1 :]
+        for x_m, y_m in thinned(ahead_m, CURVE_STEP_M):
+            via = replace(target, x_m=float(x_m), y_m=float(y_m), yaw_rad=None)
+            if not self._wayfinder.is_line_free(start, via):
+                return False
+            yaw_rad = math.atan2(via.y_m - start.y_m, via.x_m - start.x_m)
+            start = Pose2(via.x_m, via.y_m, yaw_rad)
+        return self._wayfinder.is_line_free(start, target)
 
     def _pass(self, count: int) -> None:
         """Go on from a waypoint: on the next free line, or from where the robot comes to rest."""
@@ -220,3 +242,34 @@ class Course:
 def _is_at(pose: Pose2, target: Waypoint) -> bool:
     """Whether only the heading is missing, which is for the robot to find out by turning."""
     return math.dist((pose.x_m, pose.y_m), (target.x_m, target.y_m)) <= target.tolerance_m
+
+
+def ways_m(begin_m: NDArray[np.float64], waypoints: Sequence[Waypoint]) -> NDArray[np.float64]:
+    """Return the lines and curves along waypoints as one line, shape ``(n, 2)``."""
+    points = [np.empty((0, 2))]
+    for waypoint in waypoints:
+        way_m = waypoint.way_m(begin_m)
+        # Each begins where the last one ended.
+        points.append(way_m[1:] if waypoint.curve is None and len(points) > 1 else way_m)
+        begin_m = np.array([waypoint.x_m, waypoint.y_m])
+    return np.concatenate(points)
+
+
+def thinned(line_m: NDArray[np.float64], step_m: float) -> NDArray[np.float64]:
+    """Return points of a line that are a step or more apart, shape ``(n, 2)``."""
+    along = np.concatenate(([0.0], np.cumsum(np.hypot(*np.diff(line_m, axis=0).T))))[: len(line_m)]
+    _, first = np.unique(np.floor(along / step_m), return_index=True)
+    return line_m[first]
+
+
+def _nearest(pose: Pose2, line_m: NDArray[np.float64]) -> int:
+    return int(np.hypot(line_m[:, 0] - pose.x_m, line_m[:, 1] - pose.y_m).argmin())
+
+
+def off_line_m(pose: Pose2, line_m: NDArray[np.float64]) -> float:
+    """Return the distance from a line of pieces."""
+    begin, way = line_m[:-1], np.diff(line_m, axis=0)
+    off = np.array([pose.x_m, pose.y_m]) - begin
+    square = np.maximum(np.einsum("ij,ij->i", way, way), 1e-12)
+    share = np.clip(np.einsum("ij,ij->i", off, way) / square, 0.0, 1.0)
+    return float(np.hypot(*(off - share[:, None] * way).T).min())

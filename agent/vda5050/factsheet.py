@@ -5,6 +5,8 @@ from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Gt, Le
 
+from agent.vda5050.actions.handling import LOAD_POSITION
+from agent.vda5050.actions.registry import ActionRegistry
 from agent.vda5050.instant_actions import MOST_ACTIONS, SUPPORTED
 from agent.vda5050.messages import (
     ActionScope,
@@ -80,6 +82,10 @@ OPTIONAL_PARAMETERS = (
     ("order.nodes.nodePosition.allowedDeviationTheta", Support.SUPPORTED, None),
     ("order.edges.maxSpeed", Support.SUPPORTED, "above 0"),
     ("order.edges.maxHeight", Support.SUPPORTED, "compared with the robot's height"),
+    ("order.edges.minHeight", Support.SUPPORTED, None),
+    ("order.edges.maxRotationSpeed", Support.SUPPORTED, "above 0"),
+    ("order.edges.trajectory", Support.SUPPORTED, "degree up to 10, weights above 0"),
+    ("order.edges.corridor", Support.SUPPORTED, "with obstacles in it, the robot leaves the line"),
     ("order.edges.orientation", Support.SUPPORTED, "0, tangential: it drives forwards"),
     ("order.edges.rotationAllowed", Support.SUPPORTED, "it turns on the nodes"),
     ("order.edges.length", Support.SUPPORTED, "not needed"),
@@ -93,11 +99,15 @@ PARAMETERS = {
         ("theta", ValueType.FLOAT),
         ("mapId", ValueType.STRING),
         ("lastNodeId", ValueType.STRING),
-    )
+    ),
+    "retry": (("actionId", ValueType.STRING),),
+    "skipRetry": (("actionId", ValueType.STRING),),
 }
 
 
-def factsheet(header: HeaderFields, vehicle: Vehicle, timing: Timing) -> Factsheet:
+def factsheet(
+    header: HeaderFields, vehicle: Vehicle, timing: Timing, registry: ActionRegistry
+) -> Factsheet:
     """Return the factsheet of a differential-drive robot that finds its way by natural features."""
     return Factsheet(
         **header,
@@ -126,7 +136,6 @@ def factsheet(header: HeaderFields, vehicle: Vehicle, timing: Timing) -> Factshe
             max_array_lens=MaxArrayLens(
                 order_nodes=MOST_NODES,
                 order_edges=MOST_NODES - 1,
-                state_action_states=MOST_ACTIONS,
                 state_instant_action_states=MOST_ACTIONS,
             ),
             timing=timing,
@@ -144,10 +153,13 @@ def factsheet(header: HeaderFields, vehicle: Vehicle, timing: Timing) -> Factshe
                     action_parameters=_parameters(action),
                 )
                 for action, description in SUPPORTED.items()
-            ],
+            ]
+            + registry.described(),
         ),
         agv_geometry=AgvGeometry(envelopes_2d=[_footprint(vehicle)]),
-        load_specification=LoadSpecification(),
+        load_specification=LoadSpecification(
+            load_positions=[LOAD_POSITION] if vehicle.max_load_kg > 0.0 else None
+        ),
         vehicle_config=_installed(vehicle),
     )
 

@@ -1,4 +1,8 @@
-"""Actions that the platform wants performed at once (VDA 5050 2.1, sections 6.8, 6.9 and 6.11)."""
+"""Actions that the platform wants performed at once.
+
+VDA 5050 2.1, sections 6.8, 6.9 and 6.11; 3.0, sections 6.2.1 and 6.2.3. Those that steer the order
+or its actions are done here, those that do something themselves by their handlers.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +17,13 @@ from agent.errors import (
 )
 from agent.geometry.pose import Pose2
 from agent.positioning import Outcome, PoseAnswer, PoseRequest
+from agent.vda5050.actions.handler import FLEET_CONTROL
+from agent.vda5050.actions.registry import text_of
+from agent.vda5050.actions.runner import ActionRunner
 from agent.vda5050.identity import Identity
 from agent.vda5050.messages import (
     Action,
+    ActionScope,
     ActionState,
     ActionStatus,
     InitPosition,
@@ -31,9 +39,15 @@ MOST_ACTIONS = 64  # states and errors kept; the oldest that are over make room
 SUPPORTED: Mapping[str, str] = MappingProxyType(
     {
         "cancelOrder": "Stops as soon as possible, between nodes too, and gives up the order.",
+        "clearInstantActions": "Forgets all instant actions that are over.",
         "factsheetRequest": "Publishes the factsheet again.",
         "initPosition": "Tells the robot where it is; finished when it has found itself there.",
+        "retry": "Tries an action again that is RETRIABLE.",
+        "skipRetry": "Lets an action be failed that is RETRIABLE.",
+        "startPause": "Stops at once, between nodes too, and pauses the actions that may be.",
         "stateRequest": "Publishes the state again.",
+        "stopPause": "Goes on after startPause.",
+        "trigger": "Lets an action waitForTrigger go on.",
     }
 )
 
@@ -47,10 +61,26 @@ class _Pending:
 
 
 class InstantActionRunner:
-    """Performs instant actions and keeps their states until a new order is accepted."""
+    """Performs instant actions and keeps their states.
 
-    def __init__(self, identity: Identity) -> None:
+    Up to 2.1 a new order makes them forgotten (section 6.10.6), in 3.0 only clearInstantActions
+    does (section 7.8).
+
+    Attributes:
+        order_actions: Performs the actions of orders.
+    """
+
+    def __init__(self, identity: Identity, order_actions: ActionRunner | None = None) -> None:
+        """Begin with nothing to do.
+
+        Args:
+            identity: The robot that actions must be meant for, and the version that it speaks.
+            order_actions: Performs the actions of orders; without it, the robot can do none.
+        """
         self._identity = identity
+        self._keeps_states = identity.version.startswith("3.")
+        self.order_actions = order_actions or ActionRunner()
+        self._to_start: list[Action] = []
         self._states: dict[str, ActionState] = {}
         self._errors: dict[str, ActionFailed] = {}
         self._order_id = ""
@@ -60,7 +90,7 @@ class InstantActionRunner:
 
     @property
     def states(self) -> tuple[ActionState, ...]:
-        """Actions received since the last order, oldest first."""
+        """Actions received and not yet forgotten, oldest first."""
         return tuple(self._states.values())
 
     @property
@@ -107,38 +137,126 @@ class InstantActionRunner:
     def advance(self, situation: Situation, order_book: OrderBook) -> None:
         """Finish what is over by the end of a tick.
 
-        cancelOrder is finished once the robot stands still (section 6.6.3), initPosition once the
-        robot has found itself (section 6.8.2). With a new order all states and errors of actions
-        that are over are dropped (section 6.10.6, actionStates).
+        cancelOrder is finished once the robot stands still and all actions of the order are over
+        (section 6.6.3), startPause once it stands still, initPosition once the robot has found
+        itself (section 6.8.2).
         """
+        self._advance_handled(situation)
         if not situation.driving:
-            for state in self._of(ActionStatus.RUNNING):
-                self._set(state.action_id, state.action_type, ActionStatus.FINISHED)
+            self._finish("startPause")
+            if self.order_actions.idle:
+                self._finish("cancelOrder")
         for answer in situation.pose_answers:
             self._take_answer(answer, order_book)
         if order_book.order_id != self._order_id:
             self._order_id = order_book.order_id
-            under_way = self._of(ActionStatus.RUNNING, ActionStatus.INITIALIZING)
-            self._states = {state.action_id: state for state in under_way}
             self._errors = {}
+            if not self._keeps_states:
+                self._forget_what_is_over()
 
     def _of(self, *statuses: ActionStatus) -> list[ActionState]:
         return [state for state in self._states.values() if state.action_status in statuses]
 
+    def _forget_what_is_over(self) -> None:
+        over = {state.action_id for state in self._of(ActionStatus.FINISHED, ActionStatus.FAILED)}
+        self._states = {name: s for name, s in self._states.items() if name not in over}
+        self._errors = {name: e for name, e in self._errors.items() if name not in over}
+
+    def _finish(self, action_type: str) -> None:
+        for state in self._of(ActionStatus.RUNNING):
+            if state.action_type == action_type:
+                self._set(state.action_id, action_type, ActionStatus.FINISHED)
+
     def _start(self, action: Action, order_book: OrderBook) -> None:
         match action.action_type:
-            case "cancelOrder" if order_book.cancel() or self._of(ActionStatus.RUNNING):
-                self._set(action.action_id, action.action_type, ActionStatus.RUNNING)
             case "cancelOrder":
-                self._fail(action, NoOrderToCancel, "there is no order to cancel")
+                self._start_cancelling(action, order_book)
+            case "startPause":
+                self.order_actions.pause()
+                self._set(action.action_id, action.action_type, ActionStatus.RUNNING)
+            case "stopPause":
+                self._stop_pause(action)
+            case "clearInstantActions":
+                self._forget_what_is_over()
+                self._set(action.action_id, action.action_type, ActionStatus.FINISHED)
+            case "trigger":
+                taken = self.order_actions.trigger(FLEET_CONTROL)
+                self._answer(action, taken, "no action waits for a trigger of the fleet control")
+            case "retry" | "skipRetry":
+                self._start_retry(action)
             case "initPosition":
                 self._start_positioning(action, order_book)
             case "stateRequest" | "factsheetRequest":
                 self._requests[action.action_type] += 1
                 self._set(action.action_id, action.action_type, ActionStatus.FINISHED)
             case _:
-                detail = f"the instant action {action.action_type} is not supported"
-                self._fail(action, ActionUnsupported, detail)
+                self._start_handled(action)
+
+    def _answer(self, action: Action, done: bool, problem: str) -> None:
+        if done:
+            self._set(action.action_id, action.action_type, ActionStatus.FINISHED)
+        else:
+            self._fail(action, ActionFailed, problem)
+
+    def _start_cancelling(self, action: Action, order_book: OrderBook) -> None:
+        """Give up the order, of which some actions may have to end first (section 6.6.3).
+
+        An order that is named must be the one at hand (3.0, section 6.1.3).
+        """
+        asked = text_of(action, "orderId")
+        if asked not in (None, order_book.order_id):
+            detail = f"order {asked} is not at hand, it is {order_book.order_id or 'none'}"
+            self._fail(action, NoOrderToCancel, detail)
+            return
+        self.order_actions.take(order_book)
+        cancelled = order_book.cancel(acting=not self.order_actions.idle)
+        self.order_actions.cancel()
+        is_repeated = any(
+            state.action_type == action.action_type for state in self._of(ActionStatus.RUNNING)
+        )
+        if cancelled or is_repeated:
+            self._set(action.action_id, action.action_type, ActionStatus.RUNNING)
+        else:
+            self._fail(action, NoOrderToCancel, "there is no order to cancel")
+
+    def _stop_pause(self, action: Action) -> None:
+        """Go on; a pause that was still being reached did not come about."""
+        self.order_actions.resume()
+        for state in self._of(ActionStatus.RUNNING):
+            if state.action_type == "startPause":
+                detail = "stopPause came before the robot stood"
+                self._set(state.action_id, "startPause", ActionStatus.FAILED, detail)
+        self._set(action.action_id, action.action_type, ActionStatus.FINISHED)
+
+    def _start_retry(self, action: Action) -> None:
+        """Decide on an action that failed and may be tried again (3.0, section 6.2.3.1)."""
+        asked = text_of(action, "actionId")
+        if asked is None:
+            self._fail(action, ActionFailed, f"{action.action_type}: actionId is missing")
+            return
+        runner = self.order_actions
+        decide = runner.retry if action.action_type == "retry" else runner.skip_retry
+        self._answer(action, decide(asked), f"action {asked} is not RETRIABLE")
+
+    def _start_handled(self, action: Action) -> None:
+        """Have it performed by its handler from the end of this tick on."""
+        problem = self.order_actions.registry.problem(action, ActionScope.INSTANT)
+        if problem is not None:
+            self._fail(action, ActionUnsupported, f"instant {problem}")
+            return
+        self._to_start.append(action)
+        self._set(action.action_id, action.action_type, ActionStatus.WAITING)
+
+    def _advance_handled(self, situation: Situation) -> None:
+        to_start, self._to_start = self._to_start, []
+        for action in to_start:
+            self.order_actions.start_instant(action, situation)
+        for state in self.order_actions.take_instant_states():
+            result = state.result_description
+            if state.action_status is ActionStatus.FAILED:
+                self._fail(state, ActionFailed, result or "no reason given")
+            else:
+                self._set(state.action_id, state.action_type, state.action_status, result)
 
     def _start_positioning(self, action: Action, order_book: OrderBook) -> None:
         """Ask for a pose; it must not conflict with an order at hand (section 6.9)."""
@@ -173,12 +291,12 @@ class InstantActionRunner:
         }
         self._set(action.action_id, action.action_type, ActionStatus.FINISHED)
 
-    def _fail(self, action: Action, error: type[ActionFailed], detail: str) -> None:
+    def _fail(self, action: Action | ActionState, error: type[ActionFailed], detail: str) -> None:
         self._errors[action.action_id] = error(
             detail,
             topic="instantActions",
             actionId=action.action_id,
-            actionType=action.action_type,
+            actionType=action.action_type or "",
         )
         if len(self._errors) > MOST_ACTIONS:
             del self._errors[next(iter(self._errors))]

@@ -1,42 +1,54 @@
 """The order at hand: what was accepted, how far it was driven, what may be driven next.
 
-VDA 5050 2.1, sections 6.6.1 to 6.6.4 and figure 8. The base (released) is driven, the horizon is
-only reported; an update replaces the horizon and extends the base at its last node.
+VDA 5050 2.1, sections 6.6.1 to 6.6.4 and figure 8; 3.0, sections 6.1.1 to 6.1.4 and figure 8, whose
+questions are asked here in its order and by its numbers. The base (released) is driven, the horizon
+is only reported; an update replaces the horizon and extends the base at its last node.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import blake2b
 from itertools import takewhile
 
-from pydantic_core import from_json
-
-from agent.errors import MessageInvalid, OrderRejected
 from agent.geometry.angle import difference
 from agent.geometry.pose import Pose2
 from agent.mapping.occupancy_grid import OccupancyGrid
-from agent.route.path import Corridor, Waypoint
+from agent.route.path import Waypoint
+from agent.vda5050.corridor_release import CorridorRelease
+from agent.vda5050.error_types import ORDER_UPDATE_ERROR, ErrorType
 from agent.vda5050.identity import Identity
 from agent.vda5050.messages import (
-    CorridorRefPoint,
+    Action,
     Edge,
+    EdgeRequest,
     EdgeState,
     Node,
     NodePosition,
     NodeState,
+    OperatingMode,
     Order,
-    OrientationType,
-    decode,
+    Responses,
 )
+from agent.vda5050.order_checks import (
+    MOST_NODES,
+    ActionCheck,
+    Capabilities,
+    check_addressee,
+    check_structure,
+    no_actions,
+    read_order,
+    rejection,
+)
+from agent.vda5050.order_path import OrderPath
+from agent.vda5050.order_record import OrderRecord
 from agent.vda5050.situation import Situation
+from agent.vda5050.wire.version import numbers
 
-MOST_NODES = 1000  # per order; told to the platform in the factsheet
+__all__ = ["MOST_NODES", "OrderBook"]
 
-# Section 6.6.4.2 names the first; 2.1 has no name of its own for a start that is out of reach, and
-# "noRouteError" is what masters know it by.
-ORDER_ERROR = "orderError"
-VALIDATION_ERROR = "validationError"
-ORDER_UPDATE_ERROR = "orderUpdateError"
-NO_ROUTE_ERROR = "noRouteError"
+# 3.0, section 6.6.6, table 11: modes in which orders are taken.
+TAKES_ORDERS = (OperatingMode.AUTOMATIC, OperatingMode.SEMIAUTOMATIC, OperatingMode.INTERVENED)
 
 
 class OrderBook:
@@ -52,6 +64,7 @@ class OrderBook:
         base_reserve_m: float = 3.0,
         height_m: float = 0.0,
         width_m: float = 0.0,
+        action_problem: ActionCheck = no_actions,
     ) -> None:
         """Start without an order.
 
@@ -63,32 +76,37 @@ class OrderBook:
             base_reserve_m: Way left on the base below which the robot asks for more of it.
             height_m: Height of the robot, compared with an edge's ``maxHeight``.
             width_m: Width of the robot, which must fit into an edge's ``corridor``.
+            action_problem: Why the robot cannot perform an action of a node or an edge, None where
+                it can; without it, it can do none.
         """
         self._identity = identity
-        self._maps = maps
-        self._deviation_m = deviation_m
-        self._deviation_rad = deviation_rad
         self._base_reserve_m = base_reserve_m
-        self._height_m = height_m
-        self._width_m = width_m
-        self._order_id = ""
-        self._order_update_id = 0
-        self._cancelled = False
+        self._path = OrderPath(
+            deviation_m=deviation_m,
+            deviation_rad=deviation_rad,
+            height_m=height_m,
+            width_m=width_m,
+        )
+        self._capabilities = Capabilities(maps, self._path, action_problem)
         self._received = 0
-        self._last_node: tuple[str, int] = ("", 0)
-        self._last_position: NodePosition | None = None
-        self._base_end: tuple[str, int] = ("", 0)
-        self._keep((), ())
+        self._record = OrderRecord()
+        self._node_states: tuple[NodeState, ...] = ()
+        self._edge_states: tuple[EdgeState, ...] = ()
+        self._waypoints: tuple[Waypoint, ...] = ()
+        self._map_ids: tuple[str, ...] = ()
+        self._stretch: tuple[Waypoint, ...] = ()
+        self._actions: tuple[tuple[Action, int], ...] = ()
+        self._release = CorridorRelease()
 
     @property
     def order_id(self) -> str:
         """Order at hand, or the last one; empty before the first (section 6.10.6)."""
-        return self._order_id
+        return self._record.order_id
 
     @property
     def order_update_id(self) -> int:
         """Newest update of it that was accepted."""
-        return self._order_update_id
+        return self._record.order_update_id
 
     @property
     def received(self) -> int:
@@ -98,12 +116,12 @@ class OrderBook:
     @property
     def last_node_id(self) -> str:
         """Node reached last, empty before the first."""
-        return self._last_node[0]
+        return self._record.last_node[0]
 
     @property
     def last_node_sequence_id(self) -> int:
         """Sequence id of the node reached last, 0 before the first."""
-        return self._last_node[1]
+        return self._record.last_node[1]
 
     @property
     def waypoints(self) -> tuple[Waypoint, ...]:
@@ -117,8 +135,18 @@ class OrderBook:
 
     @property
     def stretch(self) -> tuple[Waypoint, ...]:
-        """The waypoints that can be driven on one map, up to where the order leaves it."""
-        return self._stretch
+        """The waypoints that can be driven on one map, up to where the order leaves it.
+
+        There are none while the release of a corridor is lost that is to be waited for where the
+        robot stands (3.0, section 6.6.10).
+        """
+        edges = self._record.edges
+        return () if edges and self._release.must_stop(edges[0]) else self._stretch
+
+    @property
+    def edge_requests(self) -> tuple[EdgeRequest, ...]:
+        """Corridors of the base that the robot asks to use (3.0, section 6.6.10)."""
+        return self._release.requests
 
     @property
     def node_states(self) -> tuple[NodeState, ...]:
@@ -133,50 +161,73 @@ class OrderBook:
     @property
     def idle(self) -> bool:
         """Whether nothing is left to drive or to wait for (figure 8, question 3)."""
-        return not self._nodes
+        return not self._record.nodes
+
+    @property
+    def record(self) -> OrderRecord:
+        """All of this as one value, which changes whenever something of it does."""
+        return self._record
+
+    def actions(self) -> tuple[tuple[Action, int], ...]:
+        """Return the actions still to come, and the sequence ids of their nodes and edges.
+
+        They are those of base and horizon that were not passed yet, in the order's sequence; an
+        edge is passed once its end node is reached (section 6.10.2).
+        """
+        return self._actions
+
+    def arrivals(self) -> tuple[Node | Edge, ...]:
+        """Return the nodes reached and the edges entered since the last call, in sequence.
+
+        A released edge is entered as its start node is reached, or as it is released while the
+        robot waits there (section 6.10.2). Each element comes once in its order's life; that of an
+        update's first node, which is known already, not again (section 6.6.2).
+        """
+        arrivals = self._record.arrivals
+        if arrivals:
+            self._record = replace(self._record, arrivals=())
+        return arrivals
 
     def distance_since_last_node_m(self, pose: Pose2, map_id: str) -> float | None:
         """Return the straight distance from the node reached last, None if it is not on the map."""
-        position = self._last_position
+        position = self._record.last_position
         if position is None or position.map_id != map_id:
             return None
         return math.hypot(pose.x_m - position.x, pose.y_m - position.y)
 
     def new_base_request(self, pose: Pose2) -> bool:
         """Whether the base runs low while there is a horizon to release (section 6.10.3)."""
-        if all(node.released for node in self._nodes):
+        nodes = self._record.nodes
+        if not nodes or nodes[-1].released:
             return False
         way_m, x_m, y_m, map_id = 0.0, pose.x_m, pose.y_m, self.map_id
         for waypoint, on_map in zip(self._waypoints, self._map_ids, strict=True):
             if on_map == map_id:  # between two maps the robot is carried, or does not move at all
                 way_m += math.hypot(waypoint.x_m - x_m, waypoint.y_m - y_m)
+            if way_m >= self._base_reserve_m:
+                return False
             x_m, y_m, map_id = waypoint.x_m, waypoint.y_m, on_map
-        return way_m < self._base_reserve_m
+        return True
 
-    def receive(self, payload: bytes, situation: Situation) -> None:
+    def receive(self, payload: bytes, situation: Situation, read: Order | None = None) -> None:
         """Take an order or an update of the one at hand; a repeated one changes nothing.
 
-        The questions are those of figure 8, in its order.
+        Args:
+            payload: The message.
+            situation: What the robot is about.
+            read: The same, where another thread has read it already.
 
         Raises:
             OrderRejected: It cannot be accepted; what was at hand stays as it was.
         """
         self._received += 1
-        order = _read(payload)
-        _check_addressee(order, self._identity)
-        _check_structure(order)
-        if order.order_id != self._order_id:
-            self._accept_new(order, situation)
-        elif order.order_update_id < self._order_update_id:
-            # Question 5, section 6.6.4.3.
-            raise _rejection(
-                order,
-                f"the update is older than number {self._order_update_id}, which is at hand",
-                ORDER_UPDATE_ERROR,
-            )
-        elif order.order_update_id > self._order_update_id:
-            self._accept_update(order)
-        # Question 6: the same order and update again is ignored.
+        order = read or read_order(payload)  # question 1
+        check_addressee(order, self._identity)
+        check_structure(order)
+        if order.order_id != self.order_id:  # question 2
+            self._receive_new(order, situation)
+        else:
+            self._receive_update(order, situation)
 
     def reach(self, sequence_id: int) -> None:
         """Count a waypoint, and all before it, as reached (section 6.10.2).
@@ -186,341 +237,274 @@ class OrderBook:
         """
         if all(waypoint.sequence_id != sequence_id for waypoint in self._waypoints):
             raise ValueError(f"no waypoint {sequence_id} is left")
-        node = next(n for n in self._nodes if n.sequence_id == sequence_id)
-        self._last_node = (node.node_id, node.sequence_id)
-        self._last_position = node.node_position
-        self._keep(
-            [n for n in self._nodes if n.sequence_id > sequence_id],
-            [e for e in self._edges if e.sequence_id > sequence_id],
-        )
+        self._pass(sequence_id)
 
     def stand_on(self, node_id: str) -> None:
         """Take it that the robot stands on a node, as the platform says (6.8.1, initPosition).
 
-        An update of the order driven last has to begin there now (figure 8, question 8).
+        An update of the order driven last has to begin there now (figure 8, question 10).
         """
-        self._last_node = self._base_end = (node_id, 0)
-        self._last_position = None
+        here = node_id, self.last_node_sequence_id
+        self._record = replace(self._record, last_node=here, base_end=here, last_position=None)
 
-    def cancel(self) -> bool:
-        """Give up the order; its ids are kept (section 6.6.3).
+    def cancel(self, *, acting: bool = False) -> bool:
+        """Give up the order; its ids are kept (section 6.6.3; 3.0, section 6.6.7).
+
+        Args:
+            acting: Whether an action of the order is not over yet.
 
         Returns:
             Whether there was anything to give up.
         """
-        if self.idle:
+        if self.idle and not acting:
             return False
-        self._cancelled = True
-        self._keep((), ())
+        self._take(replace(self._record, cancelled=True, nodes=(), edges=(), arrivals=()))
         return True
 
-    def _accept_new(self, order: Order, situation: Situation) -> None:
+    def answer(self, responses: Responses) -> None:
+        """Take what the master says to the requests (3.0, section 6.9)."""
+        if self._release.answer(responses.responses):
+            self._reopen()
+
+    def expire(self, utc_ns: int) -> None:
+        """Let releases run out whose time is over (3.0, section 6.9)."""
+        if self._release.expire(utc_ns):
+            self._reopen()
+
+    def snapshot(self) -> dict[str, object]:
+        """Return all that is known of the order as plain JSON values."""
+        return self._record.tree()
+
+    def restore(self, snapshot: object) -> None:
+        """Take up the order of a :meth:`snapshot`, as after a power cut.
+
+        Raises:
+            RecordInvalid: It is none; what was at hand stays as it was.
+        """
+        self._take(OrderRecord.of_tree(snapshot))
+
+    def _receive_new(self, order: Order, situation: Situation) -> None:
         first = order.nodes[0]
-        if not self.idle:  # question 3
-            raise _rejection(order, f"order {self._order_id} is not finished", ORDER_ERROR)
+        if not self.idle or situation.acting:  # question 3; 3.0, section 6.1.4.6
+            detail = f"order {self.order_id} is not finished"
+            raise rejection(order, detail, ErrorType.OTHER_ORDER_ACTIVE)
+        if _speaks_3(order) and order.order_update_id != 0:  # question 4, which is new in 3.0
+            detail = f"an order unknown here begins with update {order.order_update_id}, not 0"
+            raise rejection(order, detail, ErrorType.VALIDATION_FAILURE, field="orderUpdateId")
         if first.sequence_id != 0:  # section 6.6.2: it starts at 0 with each order
-            raise _rejection(
-                order,
-                f"an order unknown here begins with sequence id {first.sequence_id}, not 0",
-                ORDER_ERROR,
-                nodeId=first.node_id,
-            )
-        self._check_capabilities(order, order.nodes)
-        heading_met = self._check_start(order, situation)  # question 4
-        self._order_id = order.order_id
-        self._cancelled = False
-        self._take(order, order.nodes)
+            detail = f"an order unknown here begins with sequence id {first.sequence_id}, not 0"
+            references = {"nodeId": first.node_id}
+            raise rejection(order, detail, ErrorType.VALIDATION_FAILURE, **references)
+        _check_mode(order, situation)
+        _check_size(order, len(order.nodes))
+        self._capabilities.check(order, order.nodes, first.node_position)
+        heading_met = self._check_start(order, situation)  # question 5
+        last = self._record
+        self._accept(
+            OrderRecord(last_node=last.last_node, last_position=last.last_position),
+            order,
+            order.nodes,
+        )
         if heading_met:
-            self.reach(first.sequence_id)
+            self._pass(first.sequence_id)
 
-    def _accept_update(self, order: Order) -> None:
-        """Stitch an update to the last released node (questions 7 and 8, section 6.6.2)."""
-        first = order.nodes[0]
-        if self._cancelled:
-            raise _rejection(order, "the order was cancelled", ORDER_UPDATE_ERROR)
-        if (first.node_id, first.sequence_id) != self._base_end:
-            node_id, sequence_id = self._base_end
-            raise _rejection(
-                order,
+    def _receive_update(self, order: Order, situation: Situation) -> None:
+        """Stitch an update to the last released node (section 6.6.2)."""
+        first, record = order.nodes[0], self._record
+        if order.order_update_id < record.order_update_id:  # question 6; section 6.6.4.3
+            detail = f"the update is older than number {record.order_update_id}, which is at hand"
+            raise rejection(order, detail, ErrorType.OUTDATED_ORDER_UPDATE)
+        if order.order_update_id == record.order_update_id:  # question 8; 3.0, section 6.1.4.5
+            if _speaks_3(order) and _content(order) != record.content:
+                detail = "the update is at hand with another content"
+                raise rejection(order, detail, ErrorType.SAME_ORDER_UPDATE_ID)
+            return
+        if record.cancelled:  # question 7; 3.0, section 6.1.3.1
+            detail = "the order was cancelled"
+            raise rejection(order, detail, ErrorType.ORDER_UPDATE_FOLLOWING_CANCEL)
+        if (first.node_id, first.sequence_id) != record.base_end:  # questions 9 and 10
+            node_id, sequence_id = record.base_end
+            detail = (
                 f"the update begins at node {first.node_id} ({first.sequence_id}), but the base "
-                f"ends at node {node_id} ({sequence_id})",
-                ORDER_UPDATE_ERROR,
-                nodeId=first.node_id,
+                f"ends at node {node_id} ({sequence_id})"
             )
-        # The stitching node itself stays as it was first sent.
-        self._check_capabilities(order, order.nodes[1:])
-        self._take(order, order.nodes[1:])
+            raise rejection(order, detail, ORDER_UPDATE_ERROR, nodeId=first.node_id)
+        _check_mode(order, situation)
+        base = [node for node in record.nodes if node.released]
+        # The stitching node itself stays as it was first sent (2.1, section 6.6.2).
+        new_nodes = order.nodes[1:]
+        _check_size(order, len(base) + len(new_nodes))
+        self._capabilities.check(order, new_nodes, self._base_end_position(base, first))
+        self._accept(record, order, new_nodes)
 
-    def _take(self, order: Order, new_nodes: Sequence[Node]) -> None:
-        """Drop the horizon and append what is new."""
-        self._order_update_id = order.order_update_id
-        self._base_end = next(
-            (n.node_id, n.sequence_id) for n in reversed(order.nodes) if n.released
-        )
-        self._keep(
-            [*(n for n in self._nodes if n.released), *new_nodes],
-            [*(e for e in self._edges if e.released), *order.edges],
+    def _base_end_position(self, base: Sequence[Node], first: Node) -> NodePosition | None:
+        """Return where the decision point is: as it was first sent, if it was."""
+        known = base[-1].node_position if base else self._record.last_position
+        return known or first.node_position
+
+    def _accept(self, record: OrderRecord, order: Order, new_nodes: Sequence[Node]) -> None:
+        """Drop the horizon and append what is new (question 11)."""
+        self._take(
+            replace(
+                record,
+                order_id=order.order_id,
+                order_update_id=order.order_update_id,
+                content=_content(order),
+                base_end=next(
+                    (n.node_id, n.sequence_id) for n in reversed(order.nodes) if n.released
+                ),
+                nodes=(*takewhile(lambda node: node.released, record.nodes), *new_nodes),
+                edges=(*takewhile(lambda edge: edge.released, record.edges), *order.edges),
+            )
         )
 
-    def _keep(self, nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
-        self._nodes, self._edges = tuple(nodes), tuple(edges)
+    def _pass(self, sequence_id: int) -> None:
+        """Leave a node and all before it behind."""
+        record = self._record
+        reached = [n for n in record.nodes if n.sequence_id <= sequence_id]
+        left = [e for e in record.edges if e.sequence_id < sequence_id]
+        passed: list[Node | Edge] = [*reached, *left]
+        node = reached[-1]
+        self._record = _entering(
+            replace(
+                record,
+                last_node=(node.node_id, node.sequence_id),
+                last_position=node.node_position,
+                nodes=record.nodes[len(reached) :],
+                edges=record.edges[len(left) :],
+                entered=sequence_id,
+                arrivals=(
+                    *record.arrivals,
+                    *sorted(
+                        (p for p in passed if p.sequence_id > record.entered), key=_sequence_id
+                    ),
+                ),
+            )
+        )
+        self._node_states = self._node_states[len(reached) :]
+        self._edge_states = self._edge_states[len(left) :]
+        self._waypoints = self._waypoints[len(reached) :]
+        self._map_ids = self._map_ids[len(reached) :]
+        self._actions = tuple(a for a in self._actions if a[1] > sequence_id)
+        self._stretch = self._on_this_map()
+        self._release.follow(self._record.edges)
+
+    def _reopen(self) -> None:
+        """Give the waypoints the corridors that may be used now."""
+        ways = {edge.sequence_id + 1: edge for edge in self._record.edges}
+        self._waypoints = tuple(
+            self._path.with_corridor(w, ways.get(w.sequence_id), self._release)
+            for w in self._waypoints
+        )
+        self._stretch = self._on_this_map()
+
+    def _take(self, record: OrderRecord) -> None:
+        """Make a record the one at hand, with all that follows from it."""
+        # The base of an order does not change, and neither do its waypoints.
+        is_same = record.order_id == self._record.order_id
+        known = {waypoint.sequence_id: waypoint for waypoint in self._waypoints if is_same}
+        self._record = _entering(record)
+        if not is_same:
+            self._release.clear()
+        self._release.follow(record.edges)
         self._node_states = tuple(
             NodeState(node_id=n.node_id, sequence_id=n.sequence_id, released=n.released)
-            for n in nodes
+            for n in record.nodes
         )
         self._edge_states = tuple(
             EdgeState(edge_id=e.edge_id, sequence_id=e.sequence_id, released=e.released)
-            for e in edges
+            for e in record.edges
         )
-        ways = {edge.sequence_id + 1: edge for edge in edges}
+        ways = {edge.sequence_id + 1: edge for edge in record.edges}
         base = [
             (node, node.node_position)
-            for node in nodes
+            for node in record.nodes
             if node.released and node.node_position is not None
         ]
         self._waypoints = tuple(
-            self._waypoint(node, position, ways.get(node.sequence_id)) for node, position in base
+            known.get(node.sequence_id)
+            or self._path.waypoint(node, position, ways.get(node.sequence_id), self._release)
+            for node, position in base
         )
         self._map_ids = tuple(position.map_id for _, position in base)
-        same = sum(1 for _ in takewhile(lambda map_id: map_id == self.map_id, self._map_ids))
-        self._stretch = self._waypoints[:same]
-
-    def _waypoint(self, node: Node, position: NodePosition, way: Edge | None) -> Waypoint:
-        """A deviation of 0 means the maker's normal tolerance (section 6.6.6)."""
-        return Waypoint(
-            sequence_id=node.sequence_id,
-            x_m=position.x,
-            y_m=position.y,
-            yaw_rad=position.theta,
-            tolerance_m=position.allowed_deviation_xy or self._deviation_m,
-            tolerance_rad=position.allowed_deviation_theta or self._deviation_rad,
-            max_speed_mps=way.max_speed if way else None,
-            corridor=_corridor(way, self._width_m) if way else None,
+        self._stretch = self._on_this_map()
+        elements: list[Node | Edge] = [*record.nodes, *record.edges]
+        places = sorted(filter(_acts, elements), key=_sequence_id)
+        self._actions = tuple(
+            (action, place.sequence_id) for place in places for action in place.actions
         )
 
+    def _on_this_map(self) -> tuple[Waypoint, ...]:
+        same = sum(1 for _ in takewhile(lambda map_id: map_id == self.map_id, self._map_ids))
+        return self._waypoints[:same]
+
     def _check_start(self, order: Order, situation: Situation) -> bool:
-        """Check that the first node is trivially reachable (section 6.6.1).
+        """Check that the first node is trivially reachable (section 6.6.1; 3.0, 6.1.4.7).
 
         Returns:
             Whether the robot also stands there with the right heading; it can turn on the spot.
         """
         first, estimate = order.nodes[0], situation.estimate
-        position = first.node_position
+        position, refused = first.node_position, ErrorType.START_NODE_OUT_OF_RANGE
+        references = {"nodeId": first.node_id}
         if position is None or estimate is None or not estimate.localized:
-            raise _rejection(
-                order, "the robot does not know where it is", NO_ROUTE_ERROR, nodeId=first.node_id
-            )
+            raise rejection(order, "the robot does not know where it is", refused, **references)
         if position.map_id != situation.map_id:
-            raise _rejection(
-                order,
-                f"the first node is on map {position.map_id}, the robot on {situation.map_id}",
-                NO_ROUTE_ERROR,
-                nodeId=first.node_id,
-                mapId=position.map_id,
-            )
-        start, pose = self._waypoint(first, position, None), estimate.map_from_base
-        distance_m = math.hypot(pose.x_m - start.x_m, pose.y_m - start.y_m)
-        if distance_m > start.tolerance_m:
-            raise _rejection(
-                order,
+            detail = f"the first node is on map {position.map_id}, the robot on {situation.map_id}"
+            raise rejection(order, detail, refused, **references, mapId=position.map_id)
+        start, pose = self._path.waypoint(first, position, None), estimate.map_from_base
+        if not start.is_near(pose.x_m, pose.y_m):
+            distance_m = math.hypot(pose.x_m - start.x_m, pose.y_m - start.y_m)
+            detail = (
                 f"the robot is {distance_m:.2f} m from the first node, which allows "
-                f"{start.tolerance_m:.2f} m",
-                NO_ROUTE_ERROR,
-                nodeId=first.node_id,
+                f"{start.tolerance_m:.2f} m"
             )
+            raise rejection(order, detail, refused, **references)
         return (
             start.yaw_rad is None
             or abs(difference(start.yaw_rad, pose.yaw_rad)) <= start.tolerance_rad
         )
 
-    def _check_capabilities(self, order: Order, new_nodes: Sequence[Node]) -> None:
-        """Reject what this robot cannot do or use (sections 6.1.1, 6.6.4.2 and 6.7.1)."""
-        if len(order.nodes) > MOST_NODES:
-            raise _rejection(
-                order, f"more than {MOST_NODES} nodes", ORDER_ERROR, field="order.nodes"
-            )
-        if order.zone_set_id:
-            raise _rejection(order, "zones are not supported", ORDER_ERROR, field="zoneSetId")
-        for node in new_nodes:
-            _check_actions(order, node, nodeId=node.node_id)
-            if node.node_position is None:
-                raise _rejection(
-                    order,
-                    f"node {node.node_id} has no position",
-                    ORDER_ERROR,
-                    nodeId=node.node_id,
-                    field="node.nodePosition",
-                )
-            if problem := self._place_problem(node.node_position):
-                raise _rejection(
-                    order,
-                    f"node {node.node_id} {problem}",
-                    ORDER_ERROR,
-                    nodeId=node.node_id,
-                    mapId=node.node_position.map_id,
-                )
-        for edge in order.edges:
-            _check_actions(order, edge, edgeId=edge.edge_id)
-            for field in _unusable_fields(edge, self._height_m, self._width_m):
-                raise _rejection(
-                    order,
-                    f"edge {edge.edge_id}: {field} cannot be met",
-                    ORDER_ERROR,
-                    edgeId=edge.edge_id,
-                    field=f"edge.{field}",
-                )
 
-    def _place_problem(self, position: NodePosition) -> str | None:
-        grid = self._maps.get(position.map_id)
-        if grid is None:
-            return f"is on map {position.map_id}, the robot has {', '.join(self._maps)}"
-        if not grid.contains(position.x, position.y):
-            return f"lies outside map {position.map_id}"
-        return None
+def _acts(element: Node | Edge) -> bool:
+    return bool(element.actions)
 
 
-def _read(payload: bytes) -> Order:
-    """Decode an order (figure 8, question 1; section 6.6.4.1)."""
-    try:
-        return decode(Order, payload)
-    except MessageInvalid as error:
-        raise OrderRejected(
-            error.detail,
-            vda_type=VALIDATION_ERROR,
-            topic="order",
-            **_salvage(payload),
-            **error.context,
-        ) from error
+def _sequence_id(element: Node | Edge) -> int:
+    return element.sequence_id
 
 
-def _salvage(payload: bytes) -> dict[str, str]:
-    """Return what a broken order still says about itself."""
-    try:
-        tree = from_json(payload)
-    except ValueError:
-        return {}
-    if not isinstance(tree, dict):
-        return {}
-    return {
-        key: str(tree[key])
-        for key in ("headerId", "orderId", "orderUpdateId")
-        if isinstance(tree.get(key), int | str)
-    }
+def _entering(record: OrderRecord) -> OrderRecord:
+    """Return a record with the next edge entered if it is released and its start node reached."""
+    if not record.edges:
+        return record
+    edge, node = record.edges[0], record.nodes[0]
+    if not edge.released or edge.sequence_id > node.sequence_id:
+        return record
+    if edge.sequence_id <= record.entered:
+        return record
+    return replace(record, entered=edge.sequence_id, arrivals=(*record.arrivals, edge))
 
 
-def _check_addressee(order: Order, identity: Identity) -> None:
-    """Reject what is meant for another robot or speaks another major version (section 6.4)."""
-    checks = (
-        ("manufacturer", order.manufacturer, identity.manufacturer),
-        ("serialNumber", order.serial_number, identity.serial_number),
-        ("version", order.version.split(".")[0], identity.version.split(".")[0]),
-    )
-    for field, got, own in checks:
-        if got != own:
-            raise _rejection(
-                order, f"{field} is {got!r}, not {own!r}", VALIDATION_ERROR, field=field
-            )
+def _check_mode(order: Order, situation: Situation) -> None:
+    """Section 6.10.6, table 1; 3.0, section 6.1.4.9."""
+    if situation.operating_mode not in TAKES_ORDERS:
+        detail = f"no orders are taken in mode {situation.operating_mode}"
+        raise rejection(order, detail, ErrorType.MOBILE_ROBOT_NOT_AVAILABLE)
 
 
-def _check_structure(order: Order) -> None:
-    """Check the graph (sections 6.6.1 and 6.6.2)."""
-    nodes, edges = order.nodes, order.edges
-    if not order.order_id:
-        raise _rejection(order, "orderId is empty", VALIDATION_ERROR, field="orderId")
-    if len(edges) != len(nodes) - 1:
-        raise _rejection(
-            order,
-            f"{len(nodes)} nodes do not go with {len(edges)} edges",
-            VALIDATION_ERROR,
-            field="edges",
-        )
-    start = nodes[0].sequence_id
-    if start % 2:
-        raise _rejection(
-            order, "the first node's sequence id is odd", VALIDATION_ERROR, nodeId=nodes[0].node_id
-        )
-    if not nodes[0].released:
-        raise _rejection(
-            order, "the first node is not released", VALIDATION_ERROR, nodeId=nodes[0].node_id
-        )
-    for index, node in enumerate(nodes):
-        if node.sequence_id != start + 2 * index:
-            raise _rejection(
-                order, "the sequence ids have a gap", VALIDATION_ERROR, nodeId=node.node_id
-            )
-    for index, edge in enumerate(edges):
-        if problem := _edge_problem(edge, start + 2 * index + 1, nodes[index], nodes[index + 1]):
-            raise _rejection(order, problem, VALIDATION_ERROR, edgeId=edge.edge_id)
+def _check_size(order: Order, nodes: int) -> None:
+    """3.0, section 6.6.5.4, table 9."""
+    if nodes > MOST_NODES:
+        detail = f"more than {MOST_NODES} nodes"
+        raise rejection(order, detail, ErrorType.INSUFFICIENT_MEMORY, field="order.nodes")
 
 
-def _edge_problem(edge: Edge, sequence_id: int, start: Node, end: Node) -> str | None:
-    if edge.sequence_id != sequence_id:
-        return "the sequence ids have a gap"
-    if (edge.start_node_id, edge.end_node_id) != (start.node_id, end.node_id):
-        return f"the edge does not join node {start.node_id} to node {end.node_id}"
-    if edge.released != end.released or (edge.released and not start.released):
-        return "the released part is not one piece from the first node"
-    return None
+def _content(order: Order) -> str:
+    """Return a digest of what an order asks for; its header may differ each time it is sent."""
+    text = order.model_dump_json(include={"nodes", "edges", "zone_set_id"}, exclude_none=True)
+    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _check_actions(order: Order, place: Node | Edge, **reference: str) -> None:
-    for action in place.actions:
-        raise _rejection(
-            order,
-            f"action {action.action_type} is not supported",
-            ORDER_ERROR,
-            actionId=action.action_id,
-            actionType=action.action_type,
-            **reference,
-        )
-
-
-def _corridor(edge: Edge, width_m: float) -> Corridor | None:
-    """Return where the robot's origin may go, by what must stay inside (section 6.6.5)."""
-    asked = edge.corridor
-    if asked is None:
-        return None
-    inset_m = width_m / 2 if asked.corridor_ref_point is CorridorRefPoint.CONTOUR else 0.0
-    return Corridor(max(0.0, asked.left_width - inset_m), max(0.0, asked.right_width - inset_m))
-
-
-def _unusable_fields(edge: Edge, height_m: float, width_m: float) -> Iterator[str]:
-    """Yield the fields of an edge that this robot cannot obey.
-
-    It drives straight and forwards, turns where the path bends, and has no load handling device.
-    """
-    turned = edge.orientation is not None and (
-        edge.orientation != 0.0 or edge.orientation_type is OrientationType.GLOBAL
-    )
-    checks = (
-        ("trajectory", edge.trajectory is not None),
-        ("corridor", _is_too_narrow(edge, width_m)),
-        ("direction", edge.direction is not None),
-        ("orientation", turned),
-        ("maxRotationSpeed", edge.max_rotation_speed is not None),
-        ("maxSpeed", edge.max_speed is not None and edge.max_speed <= 0.0),
-        ("maxHeight", edge.max_height is not None and edge.max_height < height_m),
-        ("minHeight", edge.min_height is not None and edge.min_height > 0.0),
-    )
-    yield from (field for field, unusable in checks if unusable)
-
-
-def _is_too_narrow(edge: Edge, width_m: float) -> bool:
-    """Whether the robot's contour does not fit into the corridor even on the line itself."""
-    asked = edge.corridor
-    if asked is None or asked.corridor_ref_point is not CorridorRefPoint.CONTOUR:
-        return False
-    return min(asked.left_width, asked.right_width) < width_m / 2
-
-
-def _rejection(order: Order, detail: str, vda_type: str, **references: str) -> OrderRejected:
-    """Return a rejection with the references of section 7.1."""
-    return OrderRejected(
-        f"order {order.order_id} ({order.order_update_id}): {detail}",
-        vda_type=vda_type,
-        topic="order",
-        headerId=str(order.header_id),
-        orderId=order.order_id,
-        orderUpdateId=str(order.order_update_id),
-        **references,
-    )
+def _speaks_3(order: Order) -> bool:
+    return (numbers(order.version) or (0, 0))[0] >= 3

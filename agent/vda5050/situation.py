@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from agent.localization.estimate import PoseEstimate
 from agent.positioning import PoseAnswer
+from agent.vda5050.messages import Load, OperatingMode
 from drivers.errors import HaulierError
 
 
@@ -26,6 +27,10 @@ class Situation:
         faults: Errors that are active now.
         paused: Driving is suspended.
         pose_answers: What has become, in this tick, of poses that the robot was told.
+        acting: Actions of the order at hand are not over yet.
+        loads: What is on the robot.
+        charging: The battery is being charged.
+        operating_mode: Who is in control of the robot.
     """
 
     now_ns: int
@@ -42,3 +47,7 @@ class Situation:
     faults: tuple[HaulierError, ...] = ()
     paused: bool = False
     pose_answers: tuple[PoseAnswer, ...] = ()
+    operating_mode: OperatingMode = OperatingMode.AUTOMATIC
+    acting: bool = False
+    loads: tuple[Load, ...] = ()
+    charging: bool = False

@@ -20,6 +20,7 @@ from agent.vda5050.messages import (
     ActionState,
     AgvPosition,
     BatteryState,
+    EdgeRequest,
     EdgeState,
     Error,
     ErrorLevel,
@@ -27,10 +28,10 @@ from agent.vda5050.messages import (
     HeaderCounter,
     InfoLevel,
     Information,
+    Load,
     Map,
     MapStatus,
     NodeState,
-    OperatingMode,
     Reference,
     SafetyState,
     State,
@@ -59,7 +60,11 @@ class _Occasion:
     orders_received: int
     node_states: tuple[NodeState, ...]
     edge_states: tuple[EdgeState, ...]
+    edge_requests: tuple[EdgeRequest, ...]
     action_states: tuple[ActionState, ...]
+    instant_action_states: tuple[ActionState, ...]
+    loads: tuple[Load, ...]
+    charging: bool
     state_requests: int
     errors: frozenset[ErrorKey]
     new_base_request: bool
@@ -142,8 +147,15 @@ class StateReport:
         if instant_actions.factsheet_requests != self._factsheets_asked:
             self._factsheets_asked = instant_actions.factsheet_requests
             header = self._headers.next("factsheet", situation.utc_ns)
-            due.append(publication(factsheet(header, self._vehicle, self._timing), self._topics))
-        errors = (*situation.faults, *self._rejections, *instant_actions.errors)
+            registry = instant_actions.order_actions.registry
+            sheet = factsheet(header, self._vehicle, self._timing, registry)
+            due.append(publication(sheet, self._topics))
+        errors = (
+            *situation.faults,
+            *self._rejections,
+            *instant_actions.errors,
+            *instant_actions.order_actions.errors,
+        )
         occasion = _occasion(situation, order_book, instant_actions, errors)
         if self._is_due(occasion, situation.now_ns):
             self._reported, self._reported_ns = occasion, situation.now_ns
@@ -187,16 +199,18 @@ class StateReport:
             last_node_sequence_id=order_book.last_node_sequence_id,
             node_states=list(order_book.node_states),
             edge_states=list(order_book.edge_states),
+            edge_requests=list(order_book.edge_requests) or None,
             agv_position=_agv_position(situation),
             velocity=_velocity(situation),
             driving=situation.driving,
             paused=situation.paused,
+            loads=list(situation.loads) if self._vehicle.max_load_kg > 0.0 else None,
             new_base_request=_new_base_request(situation, order_book),
             distance_since_last_node=_distance_since_last_node(situation, order_book),
-            action_states=[],
+            action_states=list(instant_actions.order_actions.states),
             instant_action_states=list(instant_actions.states),
             battery_state=_battery_state(situation),
-            operating_mode=OperatingMode.AUTOMATIC,
+            operating_mode=situation.operating_mode,
             errors=[_error(error) for error in errors],
             information=_information(situation),
             safety_state=SafetyState(
@@ -231,7 +245,11 @@ def _occasion(
         orders_received=order_book.received,
         node_states=order_book.node_states,
         edge_states=order_book.edge_states,
-        action_states=instant_actions.states,
+        edge_requests=order_book.edge_requests,
+        action_states=instant_actions.order_actions.states,
+        instant_action_states=instant_actions.states,
+        loads=situation.loads,
+        charging=situation.charging,
         state_requests=instant_actions.state_requests,
         errors=frozenset(_key(error) for error in errors),
         new_base_request=_new_base_request(situation, order_book),
@@ -299,7 +317,7 @@ def _battery_state(situation: Situation) -> BatteryState:
     return BatteryState(
         battery_charge=0.0 if math.isnan(charge) else round(100.0 * charge, 1),
         battery_voltage=None if math.isnan(voltage_v) else round(voltage_v, 2),
-        charging=False,
+        charging=situation.charging,
     )
 
 

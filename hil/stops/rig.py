@@ -23,6 +23,8 @@ from hil.scenario import ROBOT, Scenario
 
 ZERO: Final = b"!M 0 0\r"  # what a Roboteq is told to stand
 
+ACKNOWLEDGED_NS: Final = 700_000_000  # until the base has said what it makes of it
+
 
 class Cable:
     """The host's end of a serial line, which can be pulled out; closing a port does not cut it."""
@@ -159,7 +161,9 @@ class StopRig(LockstepRig):
 
     def acknowledge(self) -> None:
         """Say at the robot that it may drive again, as ``haulier acknowledge`` does."""
-        self._mailbox.put_acknowledgement()
+        for _ in range(2):
+            self._mailbox.put_acknowledgement()
+            self.advance(ACKNOWLEDGED_NS)
 
     def _build_plant(self, world: World, scenario: Scenario) -> Plant:
         drive = replace(ROBOT.drive, deceleration_mps2=self.settings.motion.deceleration_mps2)

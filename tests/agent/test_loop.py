@@ -233,7 +233,6 @@ def test_a_base_that_is_not_well(driving, change, reason, described):
         assert described in {error.error_description for error in driving.state.errors}
         assert "deviceFault" in error_types(driving)
     driving.tick(acknowledged=True)  # in vain, as long as the cause is there
-    driving.run(1.1)
     driving.status = healthy
     if latches:
         driving.run(1.0)
@@ -256,6 +255,8 @@ def test_a_base_that_holds_its_emergency_stop_is_told_that_it_is_over(driving):
     assert_stands(driving, StopReason.E_STOP)
     driving.status = healthy
     driving.run(0.3)
+    assert_stands(driving, StopReason.NOT_ACKNOWLEDGED)
+    driving.tick(acknowledged=True)
     assert len(driving.events("stop.acknowledged")) == 1
     assert sum(outbox.releases_base for outbox in driving.outboxes) == 1
     assert_goes_on(driving)
@@ -335,7 +336,7 @@ def test_the_gravest_reason_is_named(driving):
         (encode(order(2, spacing_m=5.0) | {"serialNumber": "R2"}), "validationError"),
         (
             encode(order(2, start=1, spacing_m=5.0)),
-            "orderError",
+            "validationError",
         ),
     ],
     ids=["no JSON", "another robot's", "does not begin at 0"],

@@ -192,7 +192,7 @@ ACTION: tuple[Difference, ...] = (
 def predefined(error: Tree) -> None:
     """Name type, level and an edge's fields as 3.0 does."""
     references = error.get("errorReferences", ())
-    kind = predefined_type(error["errorType"], {r["referenceKey"] for r in references})
+    kind = predefined_type(error["errorType"])
     for reference in references:
         place, _, name = reference["referenceValue"].partition(".")
         if (reference["referenceKey"], place) == ("field", "edge"):

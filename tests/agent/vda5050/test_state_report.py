@@ -458,7 +458,10 @@ def test_factsheet_tells_the_robots_measures(bench: Bench) -> None:
         ("lastNodeId", "STRING"),
     ]  # fmt: skip
     actions = {a.action_type for a in sheet.protocol_features.agv_actions}
-    assert actions == {"cancelOrder", "stateRequest", "factsheetRequest", "initPosition"}
+    assert actions == {
+        "cancelOrder", "clearInstantActions", "factsheetRequest", "initPosition", "retry",
+        "skipRetry", "startPause", "stateRequest", "stopPause", "trigger",
+    }  # fmt: skip
 
 
 @pytest.mark.skipif(not SCHEMAS.is_dir(), reason="the official schemas are not here")

@@ -1,0 +1,1 @@
+"""What the robot can do beside driving: actions of orders and at once, and in which order."""
