@@ -39,7 +39,7 @@ from agent.localization.params import LocalizationParams
 from agent.loop import BASE
 from agent.route.follower import FollowerParams
 from agent.route.route_search import RouteSearchParams
-from agent.telemetry.broker import BrokerParams
+from agent.telemetry.access import BrokerParams
 from agent.vda5050.actions.charging import ChargingParams
 from agent.vda5050.actions.docking import CarrierParams
 from agent.vda5050.order_memory import Resume

@@ -8,25 +8,23 @@ queues: on a slow line, states are skipped rather than late, and while there is 
 dropped. Each connection gets a paho client of its own, so nothing of one survives into the next.
 """
 
-import os
 import select
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import structlog
-from annotated_types import Ge, Gt, Le, MinLen
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.clock import Clock
-from agent.errors import BrokerUnavailable, ConfigError
+from agent.errors import BrokerUnavailable
+from agent.telemetry.access import BrokerParams, explain, read_password, tls_context
 from agent.telemetry.publication import Message, Publication
 
 # Bytes that the kernel may hold unsent before the socket counts as full: one or two states.
@@ -34,40 +32,6 @@ UNSENT_BYTES = 4096
 FIRST_RETRY_S = 1.0
 POLL_S = 0.5
 GOODBYE_NS = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokerParams:
-    """Where the broker is and how to log in.
-
-    Attributes:
-        host: Name or address.
-        port: 1883 for plain MQTT, 8883 is usual with TLS.
-        client_id: Name of the robot at the broker; made from its topic where empty.
-        username: Account, empty where the broker wants none.
-        password_file: File whose first line is the password.
-        keepalive_s: Silence after which each side takes the other for gone (section 6.14).
-        tls: Whether to encrypt.
-        ca_file: Authority that signed the broker's certificate; the system's own where unset.
-        certificate_file: The robot's own certificate, where the broker wants one.
-        key_file: Its key.
-        connect_timeout_s: How long one attempt may take.
-        longest_retry_s: The pause between attempts doubles up to this.
-    """
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-    host: Annotated[str, MinLen(1)] = "localhost"
-    port: Annotated[int, Ge(1), Le(65535)] = 1883
-    client_id: str = ""
-    username: str = ""
-    password_file: Path | None = None
-    keepalive_s: Annotated[int, Ge(2), Le(600)] = 15
-    tls: bool = False
-    ca_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
-    connect_timeout_s: Annotated[float, Gt(0), Le(60)] = 5.0
-    longest_retry_s: Annotated[float, Gt(0), Le(600)] = 30.0
 
 
 class Presence(Protocol):
@@ -134,8 +98,8 @@ class MqttLink:
         self._presence = presence
         self._on_message = on_message
         self._clock = clock
-        self._password = _read_password(params)
-        self._tls = _tls_context(params)
+        self._password = read_password(params)
+        self._tls = tls_context(params)
         self._log = structlog.get_logger().bind(host=params.host, port=params.port)
         self._lock = threading.Lock()  # over the next six, never over input or output
         self._slots: dict[str, Publication] = {}
@@ -215,7 +179,7 @@ class MqttLink:
         try:
             client.connect(self._params.host, self._params.port, self._params.keepalive_s)
         except (OSError, ValueError) as error:
-            self._lose(self._explain(error))
+            self._lose(explain(self._params, error))
             return False
         try:
             self._serve(client)
@@ -363,27 +327,6 @@ class MqttLink:
         if changed:
             self._log.warning("broker.lost", reason=reason, hint=BrokerUnavailable.hint)
 
-    def _explain(self, error: OSError | ValueError) -> str:
-        """Return in plain words why an attempt failed."""
-        where = f"{self._params.host}:{self._params.port}"
-        match error:
-            case socket.gaierror():
-                return f"the name {self._params.host} is not known to the network"
-            case UnicodeError():
-                return f"{self._params.host!r} is not a host name"
-            case ssl.SSLCertVerificationError():
-                return f"the certificate of {where} is not trusted: {error.verify_message}"
-            case ssl.SSLError():
-                return f"no encrypted connection to {where}: {error.reason or error}"
-            case ConnectionRefusedError():
-                return f"no broker listens on {where}"
-            case TimeoutError():
-                return f"no answer from {where}"
-            case OSError():
-                return f"no connection to {where}: {error.strerror or error}"
-            case _:
-                return f"no connection to {where}: {error}"
-
     def _wake(self) -> None:
         try:
             self._wake_sender.send(b"\0")
@@ -402,29 +345,3 @@ def _bound_backlog(client: paho.Client, userdata: object, line: Any) -> None:
     """Make a full socket show early, so that what waits is replaced rather than sent late."""
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
-
-
-def _read_password(params: BrokerParams) -> str | None:
-    if params.password_file is None:
-        return None
-    try:
-        lines = params.password_file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"broker.password_file: cannot be read: {error}") from error
-    if not lines or not lines[0]:
-        raise ConfigError(f"broker.password_file: {params.password_file} is empty")
-    return lines[0]
-
-
-def _tls_context(params: BrokerParams) -> ssl.SSLContext | None:
-    if not params.tls:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=params.ca_file)
-        if params.certificate_file is not None:
-            context.load_cert_chain(params.certificate_file, params.key_file)
-    except OSError as error:  # ssl.SSLError is one
-        files = [params.ca_file, params.certificate_file, params.key_file]
-        names = ", ".join(os.fspath(file) for file in files if file is not None)
-        raise ConfigError(f"broker: cannot use {names}: {error.strerror or error}") from error
-    return context

@@ -9,7 +9,8 @@ import pytest
 
 from agent.clock import SimulatedClock, SystemClock
 from agent.errors import BrokerUnavailable, MessageInvalid, OrderRejected
-from agent.telemetry.broker import BrokerParams, MqttLink
+from agent.telemetry.access import BrokerParams
+from agent.telemetry.broker import MqttLink
 from agent.telemetry.publication import Message, Publication
 from agent.vda5050.connection import ConnectionReport
 from agent.vda5050.identity import Identity

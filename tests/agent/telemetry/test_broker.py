@@ -18,7 +18,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.clock import SystemClock
 from agent.errors import ConfigError
-from agent.telemetry.broker import BrokerParams, MqttLink
+from agent.telemetry.access import BrokerParams
+from agent.telemetry.broker import MqttLink
 from agent.telemetry.publication import Message, Publication
 from agent.vda5050.connection import ConnectionReport
 from agent.vda5050.identity import Identity
@@ -202,7 +203,8 @@ def test_messages_travel_both_ways(broker: BrokerProcess | Mosquitto) -> None:
 ROBOT = """
 import sys, threading
 from agent.clock import SystemClock
-from agent.telemetry.broker import BrokerParams, MqttLink
+from agent.telemetry.access import BrokerParams
+from agent.telemetry.broker import MqttLink
 from agent.vda5050.connection import ConnectionReport
 from agent.vda5050.identity import Identity
 clock = SystemClock()
