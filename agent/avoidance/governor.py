@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from agent.avoidance.motion import MotionLimits
 from agent.geometry.twist import Twist
-from agent.kernels.stopping import least_slack_m, stopping_poses
+from agent.kernels.stopping import least_slack_m, stopping_poses, within_reach
 from agent.route.hull import circumscribed_m
 from drivers.measurement import VelocityCommand
 
@@ -314,8 +314,8 @@ class Governor:
         twists = np.abs(np.vstack((present, proposal, self._command, pending[:, :3])))
         react_s = float(pending[-1, 3]) if len(pending) else 0.0
         reach_m = self._way_m(twists.max(axis=0), react_s + hold_s)
-        away = np.hypot(self._points_m[:, 0], self._points_m[:, 1])
-        return self._points_m[away < reach_m]
+        near_m = np.empty_like(self._points_m)
+        return near_m[: within_reach(self._points_m, reach_m, near_m)]
 
     def _way_m(self, twist: NDArray[np.float64], react_s: float) -> float:
         """Return how far from the base something must be that it is out of reach until rest.

@@ -9,7 +9,7 @@ pairs, so that the same input gives the same command and the mirrored one the mi
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar
@@ -127,10 +127,8 @@ class Planner:
         self._spread = np.float32(p.spread) * (self._bounds[:, 1] - self._bounds[:, 0])
         self._controls = np.empty((p.steps, 3, p.samples), np.float32)
         self._costs = np.empty(p.samples)
-        self._still = np.zeros((p.steps, 3, 1), np.float32)
-        self._no_spread = np.zeros(3, np.float32)
-        self._one = np.empty((p.steps, 3, 1), np.float32)
-        self._one_cost = np.empty(1)
+        self._still = np.zeros((p.steps, 3), np.float32)
+        self._unit = np.ones(3, np.float32)
         coarse = cells // 2
         self._cost = np.empty((coarse, coarse), np.float32)
         self._aside_m = np.empty((coarse, coarse), np.float32)
@@ -253,11 +251,10 @@ class Planner:
         scene = self._scene(grid, odom_from_base, twist, speed_mps, moving)
         if (arrival := self._arrival(scene)) is not None:
             return arrival
-        best, best_cost = self._last, math.inf
-        for candidate in self._candidates(scene, shift_s):
-            cost = self._cost_of(candidate, scene)
-            if cost < best_cost:
-                best, best_cost = candidate, cost
+        candidates = list(self._candidates(scene, shift_s))
+        candidate_costs = self._costs_of(candidates, scene)
+        first = int(candidate_costs.argmin())
+        best, best_cost = candidates[first], float(candidate_costs[first])
         self._roll_out(scene, best, self._noise, self._spread, self._controls, self._costs)
         mean = np.empty_like(self._last)
         blend(self._controls, self._costs, self._params.temperature, mean)
@@ -323,10 +320,17 @@ class Planner:
             costs,
         )
 
+    def _costs_of(
+        self, plans: Sequence[NDArray[np.float32]], scene: "_Scene"
+    ) -> NDArray[np.float64]:
+        """Return what plans cost: they are driven as samples around standing."""
+        samples = np.stack(plans, axis=-1)
+        costs = np.empty(len(plans))
+        self._roll_out(scene, self._still, samples, self._unit, np.empty_like(samples), costs)
+        return costs
+
     def _cost_of(self, controls: NDArray[np.float32], scene: "_Scene") -> float:
-        still, no_spread = self._still, self._no_spread
-        self._roll_out(scene, controls, still, no_spread, self._one, self._one_cost)
-        return float(self._one_cost[0])
+        return float(self._costs_of((controls,), scene)[0])
 
     def _arrival(self, scene: "_Scene") -> Plan | None:
         """Return the straight way to a target that is near, if nothing stands or comes in it.

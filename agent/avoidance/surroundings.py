@@ -17,7 +17,7 @@ from agent.avoidance.tracks import ObjectTracker, TrackParams
 from agent.geometry.points import moved
 from agent.geometry.pose import Pose2
 from agent.geometry.twist import Twist, values
-from agent.kernels.stopping import deskew, smooth_ranges
+from agent.kernels.stopping import deskew, range_noise_m, smooth_ranges
 from drivers.measurement import Scan
 
 
@@ -185,13 +185,8 @@ def _smoothed(scan: Scan) -> NDArray[np.float32]:
     ranges_m = scan.ranges_m
     if len(ranges_m) < 8:
         return ranges_m
-    bend = np.abs(ranges_m[:-2] - 2.0 * ranges_m[1:-1] + ranges_m[2:])
-    bend = bend[np.isfinite(bend)]
-    if not len(bend):
-        return ranges_m
-    # Of three independent errors with weights 1, -2, 1, by the median, which edges do not move.
-    noise_m = float(np.median(bend)) / (0.6745 * math.sqrt(6.0))
-    if noise_m < QUIET_M:
+    noise_m = range_noise_m(ranges_m)
+    if not noise_m >= QUIET_M:
         return ranges_m
     smooth_m = np.empty_like(ranges_m)
     smooth_ranges(scan.angles_rad, ranges_m, SMOOTH_HALF_M, min(noise_m, NOISE_MOST_M), smooth_m)

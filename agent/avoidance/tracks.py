@@ -283,10 +283,7 @@ class ObjectTracker:
 
     def _label(self, bodies: _Bodies, pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
         labels = np.full(count, tracking.NONE, np.int64)
-        for number, body in zip(self._tracks["number"], pairs, strict=True):
-            if body != tracking.NONE:
-                first, last = bodies.pieces[body]
-                labels[first:last] = number
+        tracking.label(self._tracks["number"], pairs, bodies.pieces, labels)
         return labels
 
     def _judge(self, view: _View, seen: NDArray[np.bool_]) -> None:
@@ -372,8 +369,7 @@ class ObjectTracker:
         born["box"] = bodies.boxes[fresh]
         born["born_ns"] = born["seen_ns"] = view.stamp_ns
         born["hits"] = 1
-        for number, (first, last) in zip(born["number"], bodies.pieces[fresh], strict=True):
-            view.labels[first:last] = number
+        tracking.label(born["number"], fresh, bodies.pieces, view.labels)
         self._next_number += len(fresh)
         self._tracks = np.concatenate([self._tracks, born])
         self._states = np.concatenate([self._states, states])

@@ -132,7 +132,10 @@ def settle(
     rows, columns = cost.shape
     per_width = 1.0 / (0.9 * resolution_m)
     ring = bucket.shape[0]
-    flat = to_go.ravel()
+    flat, prices = to_go.ravel(), cost.ravel()
+    here_cell = here[0] * columns + here[1]
+    # A metre costs what it does half here, half there.
+    straight, diagonal = 0.5 * resolution_m, 0.5 * (resolution_m * 1.41421356)
     upcoming, free, taken, level = progress[0], progress[1], progress[2], progress[3]
     last = taken + most
     while (taken < free or upcoming < len(sources)) and level <= enough[0] * per_width:
@@ -150,25 +153,32 @@ def settle(
             entry = bucket[slot]
             bucket[slot] = entries[entry, 1]
             taken += 1
-            row, column = entries[entry, 0] // columns, entries[entry, 0] % columns
-            settled = float(to_go[row, column])
-            if row == here[0] and column == here[1]:
+            cell = np.int64(entries[entry, 0])
+            settled = float(flat[np.uint64(cell)])
+            if cell == here_cell:
                 enough[0] = settled + beyond
             # A cell waits in every bucket it was ever put into; only the last time counts.
             if int(settled * per_width) != level:
                 continue
-            for i in range(max(0, row - 1), min(rows, row + 2)):
-                for j in range(max(0, column - 1), min(columns, column + 2)):
-                    if to_go[i, j] <= settled:
+            own = float(prices[np.uint64(cell)])
+            row = np.int64(np.uint32(cell) // np.uint32(columns))
+            column = cell - row * columns
+            inner = 0 < row < rows - 1 and 0 < column < columns - 1
+            for up in range(-1, 2):
+                if not (inner or 0 <= row + up < rows):
+                    continue
+                for right in range(-1, 2):
+                    if not (inner or 0 <= column + right < columns):
                         continue
-                    step = resolution_m * (1.41421356 if i != row and j != column else 1.0)
-                    # A metre costs what it does half here, half there.
-                    price = 0.5 * (float(cost[row, column]) + float(cost[i, j]))
-                    there = np.float32(settled + step * price)
-                    if there < to_go[i, j]:
-                        to_go[i, j] = there
-                        to_slot = int(float(there) * per_width) % ring
-                        free = _push(i * columns + j, to_slot, free, entries, bucket)
+                    half_step = diagonal if up != 0 and right != 0 else straight
+                    beside = np.uint64(cell + up * columns + right)
+                    there = np.float32(settled + half_step * (own + float(prices[beside])))
+                    if there < flat[beside]:
+                        flat[beside] = there
+                        to_slot = slot + int(float(there) * per_width) - level
+                        while to_slot >= ring:
+                            to_slot -= ring
+                        free = _push(cell + up * columns + right, to_slot, free, entries, bucket)
         if bucket[slot] < 0:
             level += 1
     return True

@@ -20,6 +20,9 @@ HIT = 3  # what a ray that ends in a cell adds to its belief
 MOST = 9  # so that a cell is free again after a few rays went through it
 OCCUPIED = 3  # from which belief on a cell counts as occupied
 NEVER = -(1 << 30)
+CHUNK = 32  # cells that are looked at together
+BLOCK = 32  # steps along a ray, or columns, that are gone through together
+OUTSIDE = np.uint32(0xFFFF_FFFF)
 WAKE_M = 0.15  # around what moves, where its hits of a moment ago may lie
 
 
@@ -53,6 +56,8 @@ def integrate_rays(
     rows, columns = belief.shape
     eye_x = (eye_m[0] - origin_m[0]) / resolution_m
     eye_y = (eye_m[1] - origin_m[1]) / resolution_m
+    cells = np.empty(2 * (rows + columns), np.uint32)
+    seen, held, now = seen_ms.ravel(), belief.ravel(), np.int32(now_ms)
     for i in range(ends_m.shape[0]):
         end_x = (ends_m[i, 0] - origin_m[0]) / resolution_m
         end_y = (ends_m[i, 1] - origin_m[1]) / resolution_m
@@ -61,15 +66,14 @@ def integrate_rays(
         steps = int(length - (1.0 if hits[i] else 0.0))
         if length > 0.0:
             dx, dy = (end_x - eye_x) / length, (end_y - eye_y) / length
-            for k in range(steps + 1):
-                column, row = int(eye_x + k * dx), int(eye_y + k * dy)
-                if not (0 <= row < rows and 0 <= column < columns):
-                    break
+            crossed = _cells_along(eye_x, eye_y, dx, dy, steps + 1, rows, columns, cells)
+            for k in range(crossed):
+                cell = cells[k]
                 # Once a scan is enough: near the lidar many rays cross the same cell.
-                if seen_ms[row, column] != now_ms:
-                    seen_ms[row, column] = now_ms
-                    if belief[row, column] > 0:
-                        belief[row, column] -= 1
+                if seen[cell] != now:
+                    seen[cell] = now
+                    if held[cell] > 0:
+                        held[cell] -= 1
     for i in range(ends_m.shape[0]):
         if not hits[i]:
             continue
@@ -88,6 +92,38 @@ def integrate_rays(
             hit_ms[row, column] = now_ms
             seen_ms[row, column] = now_ms
             belief[row, column] = min(MOST, belief[row, column] + HIT)
+
+
+@njit(cache=True, nogil=True)
+def _cells_along(
+    eye_x: float,
+    eye_y: float,
+    dx: float,
+    dy: float,
+    steps: int,
+    rows: int,
+    columns: int,
+    cells: NDArray[np.uint32],
+) -> int:
+    """Write the flat indices of the cells that a ray crosses, as far as it is in the window.
+
+    In blocks: within one the loop is free of branches, so that it is done several at a time.
+
+    Returns:
+        How many there are.
+    """
+    steps = min(steps, cells.shape[0])
+    for start in range(0, steps, BLOCK):
+        end = min(steps, start + BLOCK)
+        for k in range(start, end):
+            column, row = np.int32(eye_x + k * dx), np.int32(eye_y + k * dy)
+            inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+            cells[k] = row * columns + column if inside else OUTSIDE
+        if cells[start] == OUTSIDE or cells[end - 1] == OUTSIDE:
+            for k in range(start, end):
+                if cells[k] == OUTSIDE:
+                    return k
+    return steps
 
 
 @njit(cache=True, nogil=True)
@@ -186,22 +222,39 @@ def occupied_points(
     rows, columns = belief.shape
     count = 0
     for row in range(rows):
-        for column in range(columns):
-            if belief[row, column] < OCCUPIED:
+        for start in range(0, columns, CHUNK):
+            end = min(columns, start + CHUNK)
+            if not _any_occupied(belief[row, start:end]):
                 continue
-            if hit_ms[row, column] < since_ms:
-                belief[row, column] = 0
-            elif count < points_m.shape[0]:
-                x, y = float(point_m[row, column, 0]), float(point_m[row, column, 1])
-                stands = True
-                for i in range(moving.shape[0]):
-                    if math.hypot(x - moving[i, 0], y - moving[i, 1]) < moving[i, 4] + WAKE_M:
-                        stands = False
-                        break
-                if stands:
-                    points_m[count, 0], points_m[count, 1] = x, y
-                    count += 1
+            for column in range(start, end):
+                if belief[row, column] < OCCUPIED:
+                    continue
+                if hit_ms[row, column] < since_ms:
+                    belief[row, column] = 0
+                elif count < points_m.shape[0]:
+                    x, y = float(point_m[row, column, 0]), float(point_m[row, column, 1])
+                    if not _is_in_any(x, y, moving):
+                        points_m[count, 0], points_m[count, 1] = x, y
+                        count += 1
     return count
+
+
+@njit(cache=True, nogil=True)
+def _any_occupied(belief: NDArray[np.int8]) -> bool:
+    """Whether any cell of a piece of a row is occupied; without a branch, so many at a time."""
+    most = np.int8(0)
+    for column in range(belief.shape[0]):
+        most = max(most, belief[column])
+    return bool(most >= OCCUPIED)
+
+
+@njit(cache=True, nogil=True)
+def _is_in_any(x_m: float, y_m: float, moving: NDArray[np.float64]) -> bool:
+    """Whether a point lies in one of some discs, or in its wake."""
+    for i in range(moving.shape[0]):
+        if math.hypot(x_m - moving[i, 0], y_m - moving[i, 1]) < moving[i, 4] + WAKE_M:
+            return True
+    return False
 
 
 @njit(cache=True, nogil=True)
@@ -299,21 +352,25 @@ def splat_distance(
     rows, columns = distance_m.shape
     limit = np.float32(limit_m * limit_m)
     distance_m[:, :] = limit
+    # More is compared than has to be, and left as it is: whole blocks have no slow rest of a loop.
+    reached = int(2.0 * limit_m / resolution_m) + 2
+    width = min(columns, (reached + BLOCK - 1) // BLOCK * BLOCK)
+    across, flat = np.empty(width, np.float32), distance_m.ravel()
     for i in range(points_m.shape[0]):
         x, y = points_m[i, 0] - origin_m[0], points_m[i, 1] - origin_m[1]
+        low = min(columns - width, max(0, int((x - limit_m) / resolution_m)))
+        for k in range(width):
+            dx = (low + k + 0.5) * resolution_m - x
+            across[k] = dx * dx
         low_row = max(0, int((y - limit_m) / resolution_m))
         high_row = min(rows - 1, int((y + limit_m) / resolution_m))
         for row in range(low_row, high_row + 1):
             dy = (row + 0.5) * resolution_m - y
-            half_m = math.sqrt(max(0.0, limit_m * limit_m - dy * dy))
-            low = max(0, int((x - half_m) / resolution_m))
-            high = min(columns, int((x + half_m) / resolution_m) + 1)
             squared_dy = np.float32(dy * dy)
-            start = np.float32((low + 0.5) * resolution_m - x)
-            step = np.float32(resolution_m)
-            for k in range(high - low):
-                dx = start + np.float32(k) * step
-                distance_m[row, low + k] = min(distance_m[row, low + k], dx * dx + squared_dy)
+            first = row * columns + low
+            for k in range(width):
+                cell = np.uint64(first + k)
+                flat[cell] = min(flat[cell], across[np.uint64(k)] + squared_dy)
     for row in range(rows):
         for column in range(columns):
             distance_m[row, column] = math.sqrt(distance_m[row, column])

@@ -167,25 +167,129 @@ def drive_step(
 
 
 @njit(cache=True, nogil=True)
-def _approach(
+def _cells_around(
     states: NDArray[np.float32],
+    disc: NDArray[np.float32],
+    rows: int,
+    columns: int,
+    per_metre: np.float32,
+    cells: NDArray[np.int32],
+) -> None:
+    """Write in which cell the middle of the disc around each footprint lies, by its flat index."""
+    xs, ys, cosines, sines = states[0], states[1], states[2], states[3]
+    last_column, last_row = np.float32(columns - 1), np.float32(rows - 1)
+    ahead, aside, zero, wide = disc[0], disc[1], np.float32(0.0), np.int32(columns)
+    for i in range(cells.shape[0]):
+        x = xs[i] + cosines[i] * ahead - sines[i] * aside
+        y = ys[i] + sines[i] * ahead + cosines[i] * aside
+        column = np.int32(min(max(x * per_metre, zero), last_column))
+        cells[i] = np.int32(min(max(y * per_metre, zero), last_row)) * wide + column
+
+
+@njit(cache=True, nogil=True)
+def _clearances_m(
+    places: NDArray[np.float32],
     discs: NDArray[np.float32],
     distance_m: NDArray[np.float32],
     per_metre: np.float32,
-    outer: NDArray[np.float32],
+    work: NDArray[np.float32],
+    cells: NDArray[np.int32],
+    clear_m: NDArray[np.float32],
 ) -> None:
-    """Write how far the disc around each footprint is from obstacles at least, cell by cell."""
+    """Write for many footprints what :func:`clearance_m` returns for one.
+
+    Disc by disc, and in several passes: only what looks values up goes footprint by footprint, all
+    the rest is done many at a time.
+
+    Args:
+        places: float32, shape ``(4, most)``: x, y, cosine and sine of the headings.
+        discs: As for :func:`clearance_m`.
+        distance_m: As there.
+        per_metre: As there.
+        work: float32 workspace, shape ``(5, most)``.
+        cells: int32 workspace, shape ``(2, most)``.
+        clear_m: float32, shape ``(count,)``, of which the first ``count`` places are; on entry the
+            clearance from which on they need not be told apart.
+    """
+    count, (rows, columns) = clear_m.shape[0], distance_m.shape
+    flat, one, wide = distance_m.ravel(), np.uint32(1), np.int32(columns)
+    half_diagonal = np.float32(0.7072) / per_metre
+    last_column, last_row = np.float32(columns - 1), np.float32(rows - 1)
+    right, top = np.float32(columns - 1.001), np.float32(rows - 1.001)
+    zero, half = np.float32(0.0), np.float32(0.5)
+    xs, ys, cosines, sines = places[0], places[1], places[2], places[3]
+    us, vs, nearest, lows, highs = work[0], work[1], work[2], work[3], work[4]
+    inside, corners = cells[0], cells[1]
+    for k in range(1, discs.shape[0]):
+        ahead, aside, radius = discs[k, 0], discs[k, 1], discs[k, 2]
+        for i in range(count):
+            us[i] = (xs[i] + cosines[i] * ahead - sines[i] * aside) * per_metre
+        for i in range(count):
+            vs[i] = (ys[i] + sines[i] * ahead + cosines[i] * aside) * per_metre
+        for i in range(count):
+            column = np.int32(min(max(us[i], zero), last_column))
+            inside[i] = np.int32(min(max(vs[i], zero), last_row)) * wide + column
+        for i in range(count):
+            u, v = min(max(us[i] - half, zero), right), min(max(vs[i] - half, zero), top)
+            column, row = np.int32(u), np.int32(v)
+            us[i], vs[i] = u - np.float32(column), v - np.float32(row)
+            corners[i] = row * wide + column
+        for i in range(count):
+            u, at, above = us[i], np.uint32(corners[i]), np.uint32(corners[i] + wide)
+            nearest[i] = flat[np.uint32(inside[i])]
+            lows[i] = flat[at] + u * (flat[at + one] - flat[at])
+            highs[i] = flat[above] + u * (flat[above + one] - flat[above])
+        for i in range(count):
+            least = clear_m[i]
+            fine = lows[i] + vs[i] * (highs[i] - lows[i]) - radius
+            clear_m[i] = min(least, fine) if nearest[i] - radius - half_diagonal < least else least
+
+
+@njit(cache=True, nogil=True)
+def _narrow_places(
+    states: NDArray[np.float32],
+    alive: NDArray[np.bool_],
+    soft_m: np.float32,
+    discs: NDArray[np.float32],
+    distance_m: NDArray[np.float32],
+    per_metre: np.float32,
+    work: NDArray[np.float32],
+    cells: NDArray[np.int32],
+    near: NDArray[np.int64],
+    clear_m: NDArray[np.float32],
+) -> int:
+    """Write which samples may be nearer to an obstacle than ``soft_m``, and how near.
+
+    Args:
+        states: As for :func:`drive_step`.
+        alive: Shape ``(samples,)``; the others are left out.
+        soft_m: Clearances from here on need not be told apart.
+        discs: As for :func:`clearance_m`.
+        distance_m: As there.
+        per_metre: As there.
+        work: float32 workspace, shape ``(9, samples)``.
+        cells: int32 workspace, shape ``(2, samples)``.
+        near: int64 output, shape ``(samples,)``, numbers of the samples.
+        clear_m: float32 output, shape ``(samples,)``, their clearances.
+
+    Returns:
+        How many there are.
+    """
+    places, around, flat = work[:4], cells[0], distance_m.ravel()
     rows, columns = distance_m.shape
     # Within a cell, distances differ from that of its centre by half its diagonal at most.
-    less = discs[0, 2] + np.float32(0.7072) / per_metre
-    last_column, last_row = np.float32(columns - 1), np.float32(rows - 1)
-    zero = np.float32(0.0)
-    for i in range(outer.shape[0]):
-        x = states[0, i] + states[2, i] * discs[0, 0] - states[3, i] * discs[0, 1]
-        y = states[1, i] + states[3, i] * discs[0, 0] + states[2, i] * discs[0, 1]
-        column = np.uint32(min(max(x * per_metre, zero), last_column))
-        row = np.uint32(min(max(y * per_metre, zero), last_row))
-        outer[i] = distance_m[row, column] - less
+    outer_m = discs[0, 2] + np.float32(0.7072) / per_metre
+    _cells_around(states, discs[0], rows, columns, per_metre, around)
+    count = 0
+    for i in range(around.shape[0]):
+        if flat[np.uint32(around[i])] - outer_m < soft_m and alive[i]:
+            near[count] = i
+            for axis in range(4):
+                places[axis, count] = states[axis, i]
+            count += 1
+    clear_m[:count] = soft_m
+    _clearances_m(places, discs, distance_m, per_metre, work[4:], cells, clear_m[:count])
+    return count
 
 
 @njit(cache=True, nogil=True)
@@ -243,7 +347,8 @@ def roll_out(
     effort = np.zeros(samples, np.float32)
     alive = np.ones(samples, np.bool_)
     last, backwards = np.zeros(samples, np.float32), np.zeros(samples, np.float32)
-    outer = np.empty(samples, np.float32)
+    near, clear_m = np.empty(samples, np.int64), np.empty(samples, np.float32)
+    work, cells = np.empty((9, samples), np.float32), np.empty((2, samples), np.int32)
     costs[:] = 0.0
     soft_m = np.float32(margins_m[1])
     # Who stands closer than the margin already may leave.
@@ -254,15 +359,14 @@ def roll_out(
     span = soft_m - np.float32(margins_m[0])
     for k in range(steps):
         drive_step(k, nominal, noise, spread, bounds, car, step, controls, states, effort)
-        _approach(states, discs, distance_m, per_metre, outer)
-        for i in range(samples):
-            if outer[i] >= soft_m or not alive[i]:
-                continue
-            cos, sin = states[2, i], states[3, i]
-            x, y = states[0, i], states[1, i]
-            clear = clearance_m(x, y, cos, sin, discs, distance_m, per_metre, soft_m)
+        count = _narrow_places(
+            states, alive, soft_m, discs, distance_m, per_metre, work, cells, near, clear_m
+        )
+        for n in range(count):
+            i, clear = near[n], clear_m[n]
             if clear >= soft_m:
                 continue
+            x, y = states[0, i], states[1, i]
             if clear < hard_m:
                 # The sooner the worse; and it goes no farther.
                 alive[i] = False

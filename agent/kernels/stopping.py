@@ -168,17 +168,22 @@ def least_slack_m(
         age_s: How long ago the discs were there.
     """
     slack = margin_m
-    for p in range(points_m.shape[0]):
+    reach = radius_m + margin_m
+    near = _along_the_way(poses, reach, points_m)
+    cos_sin = np.empty((poses.shape[0], 2))
+    if near.shape[0] > 0:
+        for k in range(poses.shape[0]):
+            cos_sin[k, 0], cos_sin[k, 1] = math.cos(poses[k, 2]), math.sin(poses[k, 2])
+    for p in near:
         px, py = points_m[p, 0], points_m[p, 1]
         allowed = math.inf
         for k in range(poses.shape[0]):
             dx, dy = px - poses[k, 0], py - poses[k, 1]
-            reach = radius_m + margin_m
             if dx * dx + dy * dy >= reach * reach:
                 continue
             if allowed == math.inf:
                 allowed = allowed_gap_m(signed_distance_m(px, py, polygon), margin_m)
-            cos, sin = math.cos(poses[k, 2]), math.sin(poses[k, 2])
+            cos, sin = cos_sin[k, 0], cos_sin[k, 1]
             gap = signed_distance_m(cos * dx + sin * dy, cos * dy - sin * dx, polygon)
             slack = min(slack, gap - allowed)
             if slack < 0.0:
@@ -194,6 +199,28 @@ def least_slack_m(
                 gap = signed_distance_m(cos * dx + sin * dy, cos * dy - sin * dx, polygon)
                 slack = min(slack, gap - moving[i, 4] - margin_m)
     return slack
+
+
+@njit(cache=True, nogil=True)
+def _along_the_way(
+    poses: NDArray[np.float64], reach_m: float, points_m: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Return the numbers of the points that are no farther than a reach from the box around poses.
+
+    The box of each axis alone: what is beyond it is out of reach of every pose.
+    """
+    near = np.empty(points_m.shape[0], np.int64)
+    if poses.shape[0] == 0:
+        return near[:0]
+    low_x, high_x = poses[:, 0].min() - reach_m, poses[:, 0].max() + reach_m
+    low_y, high_y = poses[:, 1].min() - reach_m, poses[:, 1].max() + reach_m
+    count = 0
+    for i in range(points_m.shape[0]):
+        x, y = points_m[i, 0], points_m[i, 1]
+        if low_x <= x <= high_x and low_y <= y <= high_y:
+            near[count] = i
+            count += 1
+    return near[:count]
 
 
 @njit(cache=True, nogil=True)
@@ -293,3 +320,32 @@ def smooth_ranges(
             total += low + high
             count += 2
         smooth_m[i] = total / count
+
+
+@njit(cache=True, nogil=True)
+def range_noise_m(ranges_m: NDArray[np.float32]) -> float:
+    """Return the standard deviation of independent errors of the ranges of a scan.
+
+    Of three of them with weights 1, -2, 1, by the median, which edges do not move.
+
+    Args:
+        ranges_m: float32, shape ``(rays,)``, NaN where nothing came back.
+
+    Returns:
+        In m; NaN where no three neighbours came back.
+    """
+    bends = np.empty(max(0, ranges_m.shape[0] - 2), np.float32)
+    count = 0
+    for i in range(bends.shape[0]):
+        bend = abs(ranges_m[i] - np.float32(2.0) * ranges_m[i + 1] + ranges_m[i + 2])
+        if math.isfinite(bend):
+            bends[count] = bend
+            count += 1
+    if count == 0:
+        return math.nan
+    half = count // 2
+    ordered = np.partition(bends[:count], half)
+    median = ordered[half]
+    if count % 2 == 0:
+        median = np.float32(0.5) * (ordered[:half].max() + median)
+    return float(median) / (0.6745 * math.sqrt(6.0))

@@ -188,6 +188,27 @@ def in_free_space(
 
 
 @njit(cache=True, nogil=True)
+def label(
+    numbers: NDArray[np.int64],
+    bodies: NDArray[np.int64],
+    pieces: NDArray[np.int64],
+    labels: NDArray[np.int64],
+) -> None:
+    """Write the numbers of tracks at the points of their pieces.
+
+    Args:
+        numbers: int64, shape ``(tracks,)``.
+        bodies: int64, shape ``(tracks,)``: the piece of each track or NONE.
+        pieces: int64, shape ``(pieces, 2)``: first point and the one after the last.
+        labels: int64, shape ``(points,)``, updated.
+    """
+    for t in range(numbers.shape[0]):
+        if bodies[t] != NONE:
+            for i in range(pieces[bodies[t], 0], pieces[bodies[t], 1]):
+                labels[i] = numbers[t]
+
+
+@njit(cache=True, nogil=True)
 def advance(
     states: NDArray[np.float64],
     covariances: NDArray[np.float64],

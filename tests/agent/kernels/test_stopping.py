@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from agent.geometry.polygon import rectangle
 from agent.geometry.pose import Pose2
 from agent.kernels.clearance import signed_distance_m
-from agent.kernels.stopping import allowed_gap_m, least_slack_m, smooth_ranges, stopping_poses
+from agent.kernels.stopping import (
+    allowed_gap_m,
+    least_slack_m,
+    range_noise_m,
+    smooth_ranges,
+    stopping_poses,
+    within_reach,
+)
 
 ACCELERATION, DECELERATION = np.array([0.8, 0.8, 1.5]), np.array([1.0, 1.0, 2.0])
 FOOTPRINT = rectangle(0.8, 0.6)
@@ -124,3 +131,23 @@ def test_noise_is_smoothed_along_a_wall_and_edges_stay() -> None:
     assert np.std((smooth - wall)[good]) < 0.5 * np.std((noisy - wall)[good])
     assert smooth[199] < 1.3
     assert smooth[200] > 1.7
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 200), st.floats(0.0, 5.0))
+def test_what_is_within_reach_is_kept_in_order(seed: int, count: int, reach_m: float) -> None:
+    points_m = np.random.default_rng(seed).normal(0.0, 2.0, (count, 2))
+    near_m = np.empty_like(points_m)
+    found = near_m[: within_reach(points_m, reach_m, near_m)]
+    away_m = (points_m**2).sum(axis=1)
+    np.testing.assert_array_equal(found, points_m[away_m < reach_m * reach_m])
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 100), st.floats(0.0, 0.9))
+def test_noise_is_that_of_the_median_bend(seed: int, count: int, gone: float) -> None:
+    rng = np.random.default_rng(seed)
+    ranges_m = rng.uniform(0.1, 10.0, count).astype(np.float32)
+    ranges_m[rng.random(count) < gone] = np.nan
+    bends = np.abs(np.diff(ranges_m, 2)) if count > 2 else np.empty(0)
+    bends = bends[np.isfinite(bends)]
+    expected = np.median(bends) / (0.6745 * math.sqrt(6.0)) if len(bends) else math.nan
+    assert range_noise_m(ranges_m) == pytest.approx(expected, rel=1e-4, abs=1e-6, nan_ok=True)

@@ -173,3 +173,10 @@ def test_points_of_a_track_in_free_space_are_counted() -> None:
     labels = np.array([3, 7, 7, 3, tracking.NONE, 5])
     free, total = tracking.in_free_space(there, labels, np.array([3, 7]), profile, HERE)
     assert (free.tolist(), total.tolist()) == ([1, 1], [2, 2])
+
+
+def test_points_are_labelled_with_the_tracks_of_their_pieces() -> None:
+    labels = np.full(7, tracking.NONE, np.int64)
+    pieces = np.array([[0, 2], [2, 3], [4, 7]])
+    tracking.label(np.array([11, 12, 13]), np.array([2, tracking.NONE, 0]), pieces, labels)
+    assert labels.tolist() == [13, 13, tracking.NONE, tracking.NONE, 11, 11, 11]
