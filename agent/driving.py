@@ -141,7 +141,8 @@ class Driving:
             is_loaded: Whether something is on the robot.
         """
         self._is_loaded = is_loaded
-        self._navigator.take_shape(footprint)
+        for part in (self._course, self._field, self._fields, self._navigator):
+            part.take_shape(footprint)
 
     def reset(self) -> None:
         """Take the way from the present pose, as after a new order or a new pose."""

@@ -66,8 +66,12 @@ class Fields:
     def __init__(self, params: Sequence[FieldParams], footprint: NDArray[np.float64]) -> None:
         """Set fields up around a footprint of shape ``(corners, 2)``."""
         self._params = tuple(params)
-        self._low_m, self._high_m = footprint.min(axis=0), footprint.max(axis=0)
         self.stopped_by = ""
+        self.take_shape(footprint)
+
+    def take_shape(self, footprint: NDArray[np.float64]) -> None:
+        """Lie around another footprint, ``(corners, 2)``, as with a load on board."""
+        self._low_m, self._high_m = footprint.min(axis=0), footprint.max(axis=0)
 
     def limit(
         self, points_m: NDArray[np.float64], wanted: Twist, present: Twist, loaded: bool = False

@@ -35,10 +35,14 @@ class ProtectiveField:
         deceleration_mps2: float,
     ) -> None:
         self._params = params
-        self._footprint = footprint
+        self.take_shape(footprint)
         self._deceleration_mps2 = deceleration_mps2
         self._points_m = np.empty((0, 2))
         self.violated = False
+
+    def take_shape(self, footprint: NDArray[np.float64]) -> None:
+        """Lie around another footprint, ``(corners, 2)``, as with a load on board."""
+        self._footprint = footprint
 
     def see(self, points_m: NDArray[np.float64]) -> None:
         """Take what the lidars saw, in the base frame, shape ``(points, 2)``."""

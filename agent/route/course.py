@@ -80,6 +80,13 @@ class Course:
         self._free.clear()
         self._forget_way()
 
+    def take_shape(self, footprint: NDArray[np.float64]) -> None:
+        """Lead another footprint, ``(corners, 2)``, as with a load on board, by a new way."""
+        self._wayfinder.take_shape(footprint)
+        self._target = None
+        self._free.clear()
+        self._forget_way()
+
     def enter(self, map_id: str) -> None:
         """Go on on another map."""
         self._wayfinder.enter(map_id)

@@ -165,6 +165,24 @@ class RouteSearch:
         if not (math.isfinite(radius_m) and radius_m >= 0.0):
             raise ConfigError(f"the turning radius must be 0 or more, not {radius_m}")
         self._params = params
+        self._mobility = mobility
+        self._thread_m = THREAD_M if radius_m == 0.0 else max(THREAD_M, 1.5 * radius_m)
+        self._tree = _tree(max(params.most_nodes, FINE_NODES))
+        self.take_shape(footprint)
+
+    def take_shape(self, footprint: NDArray[np.float64]) -> None:
+        """Find ways for another footprint from now on, as with a load on board.
+
+        A search that was begun before must not be gone on with.
+
+        Args:
+            footprint: Shape ``(corners, 2)``, in the base frame.
+
+        Raises:
+            ConfigError: The footprint covers no area.
+        """
+        params, mobility = self._params, self._mobility
+        radius_m = mobility.turning_radius_m
         self._footprint = convex_hull(footprint)
         # Between two looks a point of the footprint is never farther off than half a step.
         least_m = 0.5 * kernels.SWEEP_STEP_M
@@ -183,8 +201,6 @@ class RouteSearch:
             pivots=radius_m == 0.0,
             slides=mobility.sideways,
         )
-        self._thread_m = THREAD_M if radius_m == 0.0 else max(THREAD_M, 1.5 * radius_m)
-        self._tree = _tree(max(params.most_nodes, FINE_NODES))
 
     def find(
         self,

@@ -39,6 +39,11 @@ class Wayfinder:
         """Whether a search is under way."""
         return self._task is not None
 
+    def take_shape(self, footprint: NDArray[np.float64]) -> None:
+        """Look for ways for another footprint, ``(corners, 2)``, as with a load on board."""
+        self.give_up()
+        self._search.take_shape(footprint)
+
     def enter(self, map_id: str) -> None:
         """Go on on another map."""
         self._map = self._maps[map_id]

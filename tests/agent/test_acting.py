@@ -151,11 +151,12 @@ def test_an_order_without_way_left_is_cancelled_by_its_actions_alone(robot: Robo
     assert statuses(robot)["d"] == "FAILED"
 
 
-def test_a_load_changes_the_robots_shape(robot: Robot, monkeypatch) -> None:
+@pytest.mark.parametrize("part", ["_navigator", "_course", "_field", "_fields"])
+def test_a_load_changes_the_robots_shape(robot: Robot, monkeypatch, part: str) -> None:
     shapes = []
-    navigator = robot.agent._driving.navigator
-    take_shape = navigator.take_shape
-    monkeypatch.setattr(navigator, "take_shape", lambda f: (shapes.append(f), take_shape(f)))
+    shaped = getattr(robot.agent._driving, part)
+    take_shape = shaped.take_shape
+    monkeypatch.setattr(shaped, "take_shape", lambda f: (shapes.append(f), take_shape(f)))
     send(robot, n1=[action("pick", "p", loadId="L1")], n2=[action("drop", "d", loadId="L1")])
     robot.run(5.0)
     assert statuses(robot)["p"] == "FINISHED"

@@ -70,3 +70,10 @@ def test_the_most_restrictive_wins_and_more_points_never_speed_up(
 def test_a_field_without_bounds_is_on_at_any_speed() -> None:
     assert SLOW.is_on(0.0, loaded=False)
     assert SLOW.is_on(5.0, loaded=True)
+
+
+def test_fields_lie_around_the_load() -> None:
+    fields = Fields((SLOW,), FOOTPRINT)
+    assert share(fields, at((2.7, 0.0)), 1.0) == 1.0
+    fields.take_shape(rectangle(1.6, 0.6))
+    assert share(fields, at((2.7, 0.0)), 1.0) == pytest.approx(0.4)

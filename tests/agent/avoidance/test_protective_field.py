@@ -41,3 +41,11 @@ def test_beside_the_way_is_not_on_the_way() -> None:
     field = ProtectiveField(PARAMS, rectangle(0.9, 0.6), 1.0)
     field.see(np.array([(1.0, 0.42), (1.0, -0.42)]))
     assert field.limit(1.0, 0.0, 10.0) == 1.0
+
+
+def test_a_load_that_stands_out_is_stopped_for() -> None:
+    field = ProtectiveField(PARAMS, rectangle(0.9, 0.6), 1.0)
+    field.see(np.array([(1.0, 0.5)]))
+    assert field.limit(1.0, 0.0, 10.0) == 1.0
+    field.take_shape(rectangle(1.1, 1.0))
+    assert field.limit(1.0, 0.0, 10.0) == 0.0

@@ -321,6 +321,20 @@ def test_a_gap_wide_enough_for_a_disc_but_not_for_the_footprint_is_no_way() -> N
     )  # fmt: skip
 
 
+def test_a_load_that_does_not_fit_through_the_gap_leaves_no_way_until_it_is_put_down() -> None:
+    filled = put(put(hall(), 4.0, 0.0, 4.2, 2.6), 4.0, 3.4, 4.2, 6.0)
+    route_map = RouteMap.prepare(grid_of(filled))
+    start, goal = Pose2(1.5, 3.0, 0.0), Goal(6.5, 3.0)
+    search = RouteSearch(RouteSearchParams(), FOOTPRINT, MOBILITIES["differential"])
+    empty = search.find(route_map, start, goal)
+    search.take_shape(rectangle(1.0, 0.9, 0.1))
+    with pytest.raises(RouteNotFound):
+        search.find(route_map, start, goal)
+    search.take_shape(FOOTPRINT)
+    again = search.find(route_map, start, goal)
+    np.testing.assert_array_equal(again.points_m, empty.points_m)
+
+
 def test_a_search_that_runs_out_of_nodes_gives_up() -> None:
     filled = put(put(hall(), 4.0, 0.0, 4.2, 2.7), 4.0, 3.3, 4.2, 6.0)
     search = RouteSearch(RouteSearchParams(most_nodes=1024), FOOTPRINT, MOBILITIES["car"])
