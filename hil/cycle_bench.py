@@ -210,7 +210,7 @@ class OpenPlan:
         footprint = rectangle(LENGTH_M, WIDTH_M)
         self._grid = LocalGrid(LocalGridParams(), distance_limit_m=1.0)
         self._planner = Planner(
-            PlannerParams(samples=OPEN_SAMPLES, steps=OPEN_STEPS),
+            PlannerParams(samples=OPEN_SAMPLES, steps=OPEN_STEPS, iterations=1),
             MotionLimits(speed_mps=OPEN_SPEED_MPS),
             MotionModel(),
             footprint,

@@ -52,6 +52,8 @@ class StopReason(StrEnum):
     OBSTACLE = "obstacle in the protective field"
     PAUSED = "paused by the platform"
     ACTION = "waits for an action"
+    ZONE = "must not go on because of a zone"
+    OUT_OF_CORRIDOR = "outside of the corridor"
     BAD_COMMAND = "command is not a number"
 
 

@@ -19,11 +19,12 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 
 from agent.avoidance.footprint import disc_cover
+from agent.avoidance.impasses import Impasses
 from agent.avoidance.local_grid import LocalGrid
 from agent.avoidance.motion import MotionLimits, MotionModel, control_bounds
 from agent.geometry.pose import Pose2
 from agent.geometry.twist import Twist
-from agent.kernels.cost_to_go import descend, fence_in, propagate, travel_cost
+from agent.kernels.cost_to_go import close_off, descend, fence_in, propagate, travel_cost
 from agent.kernels.local_grid import splat_distance
 from agent.kernels.rollout import WEIGHTS, blend, pursue, roll_out
 from agent.route.hull import inscribed_m
@@ -35,6 +36,8 @@ ARRIVAL_M = 0.8
 BEYOND = 6.0  # m of open way; a plan does not lead farther from the goal than that
 COVER_SLACK_M = 0.02
 BACK_SPEED, BACK_TURN = 0.6, 0.5  # shares of the limits
+RETREAT_S = 2.0
+SHARED_M = 3.0  # what moves nearer than that is waited for
 STEERS_MPS = 0.05  # below it a yaw rate says nothing of how a car steers
 
 
@@ -45,7 +48,8 @@ class PlannerParams:
     Attributes:
         steps: Of the horizon.
         step_s: Duration of a step.
-        samples: How many motions are tried.
+        samples: How many motions are tried at a time.
+        iterations: How many times, each around the best that was found before.
         knots: Over how many support points the noise of a sample is spread.
         spread: Standard deviation of the samples as a share of the range of each control.
         temperature: Cost by which a sample counts less by a factor of e.
@@ -70,6 +74,7 @@ class PlannerParams:
     steps: Annotated[int, Ge(4), Le(200)] = 56
     step_s: Annotated[float, Gt(0), Le(0.5)] = 0.05
     samples: Annotated[int, Ge(2), Le(20_000)] = 800
+    iterations: Annotated[int, Ge(1), Le(10)] = 2
     knots: Annotated[int, Ge(1), Le(50)] = 7
     spread: Annotated[float, Gt(0), Le(1)] = 0.25
     temperature: Annotated[float, Gt(0)] = 0.15
@@ -122,6 +127,7 @@ class Planner:
         self._limits = limits
         self._car = model.is_car
         self._bounds = control_bounds(limits, model).astype(np.float32)
+        self._impasses = Impasses()
         self.take_shape(footprint)
         self._noise = _noise(p.samples, p.steps, p.knots)
         self._spread = np.float32(p.spread) * (self._bounds[:, 1] - self._bounds[:, 0])
@@ -132,7 +138,7 @@ class Planner:
         coarse = cells // 2
         self._cost = np.empty((coarse, coarse), np.float32)
         self._aside_m = np.empty((coarse, coarse), np.float32)
-        self._allowed = np.empty((coarse, coarse), np.bool_)
+        self._inside = np.empty((coarse, coarse), np.bool_)
         self._to_go = np.empty((coarse, coarse), np.float32)
         self._queue = np.empty((8 * coarse * coarse, 2), np.int32)
         self._buckets = np.empty(BUCKETS, np.int32)
@@ -148,6 +154,7 @@ class Planner:
             p.moving,
         )
         self._last = np.zeros((p.steps, 3), np.float32)
+        self._retreat_s = 0.0
         self._target_m: NDArray[np.float64] | None = None
 
     def take_shape(self, footprint: NDArray[np.float64]) -> None:
@@ -155,10 +162,13 @@ class Planner:
         self._discs = disc_cover(footprint, COVER_SLACK_M).astype(np.float32)
         self._open_m = inscribed_m(footprint) + self._params.margin_m
         self.wide_m = float(self._discs[0, 2]) + self._params.comfort_m
+        self._impasses.clear()
 
     def reset(self) -> None:
         """Forget the last plan."""
         self._last[:] = 0.0
+        self._retreat_s = 0.0
+        self._impasses.reset()
 
     def spread_cost(
         self,
@@ -188,7 +198,9 @@ class Planner:
             )
             self._cost += p.adherence * (self._aside_m / np.float32(p.adherence_m))
         if fence is not None:
-            fence_in(grid.origin_m, coarse_m, fence, p.closed_cost, self._allowed, self._cost)
+            fence_in(grid.origin_m, coarse_m, fence, p.closed_cost, self._inside, self._cost)
+        impasses_m = self._impasses.discs_m
+        close_off(grid.origin_m, coarse_m, impasses_m, p.closed_cost, self._inside, self._cost)
         self._to_go[:] = np.inf
         cells = self._to_go.shape[0]
         at = np.floor((way_m - np.array(grid.origin_m)) / coarse_m).astype(np.int64)
@@ -251,20 +263,59 @@ class Planner:
         scene = self._scene(grid, odom_from_base, twist, speed_mps, moving)
         if (arrival := self._arrival(scene)) is not None:
             return arrival
+        self._note_impasse(scene, shift_s)
+        if (retreat := self._retreat(scene, shift_s)) is not None:
+            return retreat
         candidates = list(self._candidates(scene, shift_s))
-        candidate_costs = self._costs_of(candidates, scene)
-        first = int(candidate_costs.argmin())
-        best, best_cost = candidates[first], float(candidate_costs[first])
-        self._roll_out(scene, best, self._noise, self._spread, self._controls, self._costs)
-        mean = np.empty_like(self._last)
+        costs = self._costs_of(candidates, scene)
+        first = int(costs.argmin())
+        self._last, cost = candidates[first], float(costs[first])
+        for _ in range(self._params.iterations):
+            self._last, cost = self._improved(self._last, cost, scene)
+        return Plan(self._first_twist(), self._last, cost, self._to_go_at(scene))
+
+    def _note_impasse(self, scene: "_Scene", shift_s: float) -> None:
+        """Remember the narrowest place ahead where the robot stands although nothing moves near."""
+        x_m, y_m, yaw_rad = (float(value) for value in scene.state[:3])
+        near = np.hypot(scene.moving[:, 0] - x_m, scene.moving[:, 1] - y_m) < SHARED_M
+        if scene.bounds[0, 1] < STEERS_MPS or near.any():
+            self._impasses.reset()
+        if not self._impasses.is_stuck(Pose2(x_m, y_m, yaw_rad), shift_s):
+            return
+        origin_m, coarse_m = scene.grid.origin_m, 2.0 * scene.grid.resolution_m
+        way_m = self._way[: descend(self._to_go, origin_m, coarse_m, x_m, y_m, self._way)]
+        at = np.floor((way_m - np.array(origin_m)) / coarse_m).astype(np.int64)
+        self._retreat_s = RETREAT_S if self._car else 0.0
+        self._impasses.remember(way_m, self._cost[at[:, 1], at[:, 0]].astype(np.float64))
+
+    def _retreat(self, scene: "_Scene", shift_s: float) -> Plan | None:
+        """Return how a car that is stuck backs off for a while: it cannot turn where it stands.
+
+        Within the horizon that never pays, as it ends farther from the goal.
+        """
+        self._retreat_s -= shift_s
+        if self._retreat_s <= 0.0 or not (ways := list(self._retreats(scene))):
+            return None
+        costs = self._costs_of(ways, scene)
+        best = int(costs.argmin())
+        if costs[best] >= self._params.contact:
+            return None
+        self._last = ways[best]
+        return Plan(self._first_twist(), self._last, float(costs[best]), self._to_go_at(scene))
+
+    def _improved(
+        self, nominal: NDArray[np.float32], cost: float, scene: "_Scene"
+    ) -> tuple[NDArray[np.float32], float]:
+        """Sample around a plan, and return the best plan that is known then, and its cost."""
+        self._roll_out(scene, nominal, self._noise, self._spread, self._controls, self._costs)
+        mean = np.empty_like(nominal)
         blend(self._controls, self._costs, self._params.temperature, mean)
         # A mean may fall between two ways around; the best of what was tried does not.
         least = int(self._costs.argmin())
-        tried = (mean, best, self._controls[:, :, least].copy())
-        costs = (self._cost_of(mean, scene), best_cost, float(self._costs[least]))
+        tried = (mean, nominal, self._controls[:, :, least].copy())
+        costs = (self._cost_of(mean, scene), cost, float(self._costs[least]))
         cheapest = int(np.argmin(costs))
-        self._last = tried[cheapest]
-        return Plan(self._first_twist(), self._last, costs[cheapest], self._to_go_at(scene))
+        return tried[cheapest], costs[cheapest]
 
     def _scene(
         self,
@@ -366,7 +417,7 @@ class Planner:
 
     def _candidates(self, scene: "_Scene", shift_s: float) -> Iterator[NDArray[np.float32]]:
         """Yield plain plans: the last one, pursuit at several speeds, standing, backing off."""
-        p, bounds = self._params, scene.bounds
+        p = self._params
         shift = min(p.steps, max(0, round(shift_s / p.step_s)))
         yield np.concatenate((self._last[shift:], np.repeat(self._last[-1:], shift, axis=0)))
         coarse_m = 2.0 * scene.grid.resolution_m
@@ -379,6 +430,11 @@ class Planner:
             for share in PURSUIT_SHARES:
                 yield self._pursuit(self._way[:count], scene, share)
         yield np.zeros_like(self._last)
+        yield from self._retreats(scene)
+
+    def _retreats(self, scene: "_Scene") -> Iterator[NDArray[np.float32]]:
+        """Yield ways of backing off, none where the robot may not reverse."""
+        bounds = scene.bounds
         if bounds[0, 0] < 0.0:
             for turn in (0.0, BACK_TURN, -BACK_TURN):
                 controls = np.zeros_like(self._last)

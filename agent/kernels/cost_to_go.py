@@ -70,6 +70,50 @@ def fence_in(
     """
     rows, columns = cost.shape
     allowed[:, :] = False
+    _cover(origin_m, resolution_m, discs_m, allowed)
+    for row in range(rows):
+        for column in range(columns):
+            if not allowed[row, column]:
+                cost[row, column] = max(cost[row, column], closed_cost)
+
+
+@njit(cache=True, nogil=True)
+def close_off(
+    origin_m: tuple[float, float],
+    resolution_m: float,
+    discs_m: NDArray[np.float64],
+    closed_cost: float,
+    closed: NDArray[np.bool_],
+    cost: NDArray[np.float32],
+) -> None:
+    """Close all cells whose centre lies in one of some discs.
+
+    Args:
+        origin_m: As for :func:`fence_in`.
+        resolution_m: As there.
+        discs_m: float64, shape ``(discs, 3)``: x, y and radius.
+        closed_cost: What a metre costs inside.
+        closed: Workspace, shape ``(rows, columns)``.
+        cost: float32, shape ``(rows, columns)``, of a metre, updated.
+    """
+    rows, columns = cost.shape
+    closed[:, :] = False
+    _cover(origin_m, resolution_m, discs_m, closed)
+    for row in range(rows):
+        for column in range(columns):
+            if closed[row, column]:
+                cost[row, column] = max(cost[row, column], closed_cost)
+
+
+@njit(cache=True, nogil=True)
+def _cover(
+    origin_m: tuple[float, float],
+    resolution_m: float,
+    discs_m: NDArray[np.float64],
+    covered: NDArray[np.bool_],
+) -> None:
+    """Mark the cells whose centre lies in a disc."""
+    rows, columns = covered.shape
     for i in range(discs_m.shape[0]):
         x = (discs_m[i, 0] - origin_m[0]) / resolution_m
         y = (discs_m[i, 1] - origin_m[1]) / resolution_m
@@ -77,11 +121,7 @@ def fence_in(
         for row in range(max(0, int(y - reach)), min(rows, int(y + reach) + 1)):
             for column in range(max(0, int(x - reach)), min(columns, int(x + reach) + 1)):
                 if math.hypot(column + 0.5 - x, row + 0.5 - y) <= reach:
-                    allowed[row, column] = True
-    for row in range(rows):
-        for column in range(columns):
-            if not allowed[row, column]:
-                cost[row, column] = max(cost[row, column], closed_cost)
+                    covered[row, column] = True
 
 
 @njit(cache=True, nogil=True)

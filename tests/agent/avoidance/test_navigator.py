@@ -25,6 +25,7 @@ HERE = Pose2.identity()
 NO_PATH = np.empty((0, 2))
 BEARINGS = np.linspace(-math.pi, math.pi, 720, endpoint=False).astype(np.float32)
 Discs = list[tuple[float, float, float]]
+GIVES_UP_S = 3.0  # longer than the planner takes for another try
 
 
 def scan_of(discs: Discs, pose: Pose2, now_ns: int) -> Scan:
@@ -63,7 +64,7 @@ def drive_to(
     """Return where the drive ended, the least clearance, and all commands."""
     navigator, pose, pending, twist = navigator_of(drive), HERE, Twist(), Twist()
     navigator.take_shape(footprint)
-    least, commands = math.inf, []
+    least, commands, stood = math.inf, [], 0
     for cycle in range(round(limit_s / CYCLE_S)):
         now_ns = cycle * CYCLE_NS
         scan = scan_of(discs, pose, now_ns)
@@ -74,7 +75,9 @@ def drive_to(
         for x_m, y_m, radius_m in discs:
             at = pose.inverse().transform(x_m, y_m)
             least = min(least, signed_distance_m(*at, footprint) - radius_m)
-        if command.is_stop and twist == Twist() and navigator.verdict.reason is None and cycle:
+        stands = command.is_stop and twist == Twist() and navigator.verdict.reason is None
+        stood = stood + 1 if stands else 0
+        if stood * CYCLE_S > GIVES_UP_S:
             break
     return pose, least, commands
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from agent.kernels.cost_to_go import descend, fence_in, propagate, settle, travel_cost
+from agent.kernels.cost_to_go import close_off, descend, fence_in, propagate, settle, travel_cost
 from tests.reference import cost_to_go_reference as reference
 
 SHAPE = (9, 11)
@@ -89,13 +89,16 @@ def test_a_cell_costs_what_its_widest_place_does(distance) -> None:
 
 
 @given(st.lists(st.tuples(st.floats(-1, 2), st.floats(-1, 2), st.floats(0.05, 0.6)), max_size=4))
-def test_outside_of_the_fence_it_is_closed(discs) -> None:
-    cost = np.ones(SHAPE, np.float32)
+def test_discs_are_closed_or_all_outside_of_them(discs) -> None:
+    fenced, closed = np.ones(SHAPE, np.float32), np.ones(SHAPE, np.float32)
     table = np.array(discs).reshape(-1, 3)
-    fence_in((0.0, 0.0), CELL_M, table, 60.0, np.empty(SHAPE, np.bool_), cost)
+    fence_in((0.0, 0.0), CELL_M, table, 60.0, np.empty(SHAPE, np.bool_), fenced)
+    close_off((0.0, 0.0), CELL_M, table, 60.0, np.empty(SHAPE, np.bool_), closed)
     rows, columns = np.indices(SHAPE)
     xs, ys = (columns + 0.5) * CELL_M, (rows + 0.5) * CELL_M
     away = [np.hypot(xs - x, ys - y) - radius for x, y, radius in discs]
     nearest = np.min(away, axis=0) if away else np.full(SHAPE, np.inf)
-    assert (cost[nearest < -1e-6] == 1.0).all()
-    assert (cost[nearest > 1e-6] == 60.0).all()
+    assert (fenced[nearest < -1e-6] == 1.0).all()
+    assert (fenced[nearest > 1e-6] == 60.0).all()
+    assert (closed[nearest < -1e-6] == 60.0).all()
+    assert (closed[nearest > 1e-6] == 1.0).all()
