@@ -197,10 +197,12 @@ class Planner:
                 grid.origin_m, coarse_m, sampled(way_m, coarse_m), p.adherence_m, self._aside_m
             )
             self._cost += p.adherence * (self._aside_m / np.float32(p.adherence_m))
-        if fence is not None:
+        if fence is None:
+            impasses_m = self._impasses.discs_m
+            close_off(grid.origin_m, coarse_m, impasses_m, p.closed_cost, self._inside, self._cost)
+        else:
+            # Between a fence and a place where it does not get through, the robot stays inside.
             fence_in(grid.origin_m, coarse_m, fence, p.closed_cost, self._inside, self._cost)
-        impasses_m = self._impasses.discs_m
-        close_off(grid.origin_m, coarse_m, impasses_m, p.closed_cost, self._inside, self._cost)
         self._to_go[:] = np.inf
         cells = self._to_go.shape[0]
         at = np.floor((way_m - np.array(grid.origin_m)) / coarse_m).astype(np.int64)
