@@ -14,6 +14,7 @@ from drivers.kernels.rplidar import (
     CAPSULE_SAMPLES,
     STANDARD_NODE_BYTES,
     decode_capsule,
+    decode_capsules,
     decode_standard_nodes,
     find_capsules,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "MOST_VALUES",
     "STANDARD_NODE_BYTES",
     "decode_capsule",
+    "decode_capsules",
     "decode_replies",
     "decode_standard_nodes",
     "find_capsules",

@@ -1,4 +1,4 @@
-"""Slamtec RPLIDAR: standard and express scan.
+"""Slamtec RPLIDAR: standard scan, and the scans in capsules.
 
 Source: Slamtec, "RPLIDAR Series Laser Range Scanner, Interface Protocol and Application Notes",
 v2.x. A request is ``A5 command [length payload xor]``; an answer is a descriptor
@@ -9,10 +9,10 @@ import struct
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import numpy as np
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, MinLen
 from numpy.typing import NDArray
 
 from drivers.checksum import xor8
@@ -32,10 +32,8 @@ from drivers.driver import (
 from drivers.errors import DeviceFault
 from drivers.framing import ByteWindow
 from drivers.kernels import (
-    CAPSULE_BYTES,
-    CAPSULE_SAMPLES,
     STANDARD_NODE_BYTES,
-    decode_capsule,
+    decode_capsules,
     decode_standard_nodes,
     find_capsules,
 )
@@ -46,7 +44,6 @@ DESCRIPTOR = b"\xa5\x5a"
 DESCRIPTOR_BYTES = 7
 BATCH = 512
 MOST_QUESTIONS = 5
-EXPRESS_QUALITY = 47  # express capsules carry none; the maker's SDK reports this for a return
 S_AND_C_SERIES = 6  # high nibble of the model from which on the motor is set in rpm
 
 
@@ -59,9 +56,20 @@ class Request(IntEnum):
     GET_HEALTH = 0x52
     GET_SAMPLERATE = 0x59
     EXPRESS_SCAN = 0x82
+    GET_LIDAR_CONF = 0x84
     MOTOR_SPEED = 0xA8
     MOTOR_PWM = 0xF0
     GET_ACC_BOARD_FLAG = 0xFF
+
+
+class Key(IntEnum):
+    """What GET_LIDAR_CONF is asked for; all but the first and the typical mode, of a mode."""
+
+    MODE_COUNT = 0x70
+    SAMPLE_TIME = 0x71
+    ANSWER_TYPE = 0x75
+    TYPICAL_MODE = 0x7C
+    MODE_NAME = 0x7F
 
 
 class Answer(IntEnum):
@@ -70,13 +78,30 @@ class Answer(IntEnum):
     INFO = 0x04
     HEALTH = 0x06
     SAMPLERATE = 0x15
+    CONF = 0x20
     STANDARD = 0x81
     EXPRESS = 0x82
+    ULTRA = 0x84
+    DENSE = 0x85
+    ULTRA_DENSE = 0x86
     ACC_BOARD = 0xFF
 
 
 ANSWER_BYTES = {Answer.INFO: 20, Answer.HEALTH: 3, Answer.SAMPLERATE: 4, Answer.ACC_BOARD: 4}
-STREAM_BYTES = {Answer.STANDARD: STANDARD_NODE_BYTES, Answer.EXPRESS: CAPSULE_BYTES}
+CONF_KEY_BYTES, LONGEST_CONF = 4, 68
+STREAM_BYTES = {
+    Answer.STANDARD: STANDARD_NODE_BYTES,
+    Answer.EXPRESS: 84,
+    Answer.ULTRA: 132,
+    Answer.DENSE: 84,
+    Answer.ULTRA_DENSE: 170,
+}
+CAPSULE_SAMPLES = {
+    Answer.EXPRESS: 32,
+    Answer.ULTRA: 96,
+    Answer.DENSE: 40,
+    Answer.ULTRA_DENSE: 64,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +128,14 @@ class SampleRate(Reply):
 
     standard_us: int
     express_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration(Reply):
+    """GET_LIDAR_CONF: the key that was asked for, and what it holds."""
+
+    key: int
+    value: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +166,9 @@ class RplidarOptions:
 
     Attributes:
         baud: A1, A2M8 115200; A2M12, A3, S1 256000; C1 460800; S2, S3 1000000.
-        mode: Express gives about twice the samples of standard; very old firmware lacks it.
+        mode: ``auto`` for what the device itself calls typical, ``standard``, ``express`` (what
+            firmware before 1.24 has beside it), or a mode by the device's name for it, such as
+            ``Boost``, ``Sensitivity``, ``Stability`` or ``DenseBoost``.
         motor_pwm: Duty of the motor, where an accessory board drives it.
         motor_rpm: Speed of the motor, where the device regulates it (S and C series).
         min_range_m: Nearer returns are dropped: the robot's own body.
@@ -142,7 +177,7 @@ class RplidarOptions:
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
     baud: Annotated[int, Ge(9600), Le(3_000_000)] = 115_200
-    mode: Literal["express", "standard"] = "express"
+    mode: Annotated[str, MinLen(1)] = "auto"
     motor_pwm: Annotated[int, Gt(0), Le(1023)] = 660
     motor_rpm: Annotated[int, Gt(0), Le(1200)] = 600
     min_range_m: Annotated[float, Ge(0), Le(5)] = 0.10
@@ -160,11 +195,11 @@ class RplidarCodec:
         self._assembler = RevolutionAssembler(self.stats, options.min_range_m, options.max_range_m)
         self._stream: Answer | None = None
         self._torn = False
-        self._capsule: tuple[NDArray[np.uint8], int] | None = None
+        self._holds = False
 
-    def set_sample_time(self, sample_us: int) -> None:
+    def set_sample_time(self, sample_us: float) -> None:
         """Set the time of one sample, as the device reported it for the mode."""
-        self._assembler.sample_ns = sample_us * 1000
+        self._assembler.sample_ns = round(sample_us * 1000)
 
     def note_sent(self, data: bytes, sent_ns: int) -> None:
         """See :class:`drivers.driver.Codec`; a stream answers to nobody."""
@@ -175,7 +210,7 @@ class RplidarCodec:
         self._assembler.clear()
         self._stream = None
         self._torn = False
-        self._capsule = None
+        self._holds = False
 
     def feed(self, data: bytes, received_ns: int) -> Sequence[Event]:
         """See :class:`drivers.driver.Codec`."""
@@ -186,8 +221,8 @@ class RplidarCodec:
             events.append(reply)
         if self._stream is Answer.STANDARD:
             self._decode_standard(events)
-        elif self._stream is Answer.EXPRESS:
-            self._decode_express(events)
+        elif self._stream is not None:
+            self._decode_capsules(self._stream, events)
         return events
 
     def _next_reply(self) -> Reply | None:
@@ -209,14 +244,18 @@ class RplidarCodec:
                 self._window.consume(DESCRIPTOR_BYTES)
                 self._stream = Answer(kind)
                 return Streaming(self._stream)
-            if streams or ANSWER_BYTES.get(kind) != length:
+            is_known = ANSWER_BYTES.get(kind) == length or (
+                kind == Answer.CONF and CONF_KEY_BYTES <= length <= LONGEST_CONF
+            )
+            if streams or not is_known:
                 self._skip(1)
                 continue
             if len(pending) < DESCRIPTOR_BYTES + length:
                 return None
             self._window.consume(DESCRIPTOR_BYTES + length)
             self.stats.frames += 1
-            reply = _parse_answer(Answer(kind), pending[DESCRIPTOR_BYTES:])
+            payload = pending[DESCRIPTOR_BYTES : DESCRIPTOR_BYTES + length]
+            reply = _parse_answer(Answer(kind), payload)
             self.stats.warnings += isinstance(reply, Health) and reply.status == 1
             return reply
 
@@ -274,44 +313,44 @@ class RplidarCodec:
             angles_rad[run].copy(), ranges_m[run].copy(), quality[run].copy(), taken_ns
         )
 
-    def _decode_express(self, events: list[Event]) -> None:
+    def _decode_capsules(self, answer: Answer, events: list[Event]) -> None:
+        """Decode capsules with their successors; the last one waits in the window for its own."""
+        size, samples = STREAM_BYTES[answer], CAPSULE_SAMPLES[answer]
         begins = np.empty(BATCH, np.int64)
         while True:
-            frames, consumed, skipped, bad = find_capsules(self._window.pending, begins)
-            self._count(frames, skipped, bad)
-            adjoining = self._adjoining(begins[:frames], CAPSULE_BYTES, consumed)
-            for begin, adjoins in zip(begins[:frames], adjoining, strict=True):
-                end = int(begin) + CAPSULE_BYTES
-                arrival_ns = self._window.arrival_ns(end)
-                capsule = self._window.pending[begin:end]
-                # A capsule whose successor was lost cannot be decoded.
-                if self._capsule is not None and adjoins:
-                    self._take_capsule(*self._capsule, capsule, arrival_ns, events)
-                self._capsule = (capsule, arrival_ns)
-            self._window.consume(consumed)
+            pending = self._window.pending
+            frames, consumed, skipped, bad = find_capsules(pending, begins, size)
+            self._count_capsules(begins[:frames], size, skipped, bad)
+            angles, ranges = np.empty((frames, samples)), np.empty((frames, samples))
+            quality, marks = np.empty((frames, samples), np.uint8), np.empty(frames, np.int64)
+            decode_capsules(
+                int(answer), pending, begins[:frames], size, angles, ranges, quality, marks
+            )
+            for k in np.flatnonzero(marks >= 0).tolist():
+                end = int(begins[k]) + size
+                taken_ns = self._window.arrival_ns(end) - self._frame_ns[answer]
+                received_ns = self._window.arrival_ns(end + size)
+                cut = int(marks[k]) or samples
+                before_ns = taken_ns - (samples - cut) * self._assembler.sample_ns
+                self._assembler.add(angles[k, :cut], ranges[k, :cut], quality[k, :cut], before_ns)
+                if marks[k]:
+                    if scan := self._assembler.begin_revolution(received_ns):
+                        events.append(scan)
+                    self._assembler.add(
+                        angles[k, cut:], ranges[k, cut:], quality[k, cut:], taken_ns
+                    )
+            self._holds = frames > 0 and consumed == begins[frames - 1] + size
+            self._torn = not self._holds and (consumed > 0 or self._torn)
+            self._window.consume(consumed - size if self._holds else consumed)
             if frames < BATCH:
                 return
 
-    def _take_capsule(
-        self,
-        capsule: NDArray[np.uint8],
-        arrival_ns: int,
-        following: NDArray[np.uint8],
-        received_ns: int,
-        events: list[Event],
-    ) -> None:
-        """Decode a capsule with its successor and cut it at the encoder's zero mark."""
-        angles, ranges = np.empty(CAPSULE_SAMPLES), np.empty(CAPSULE_SAMPLES)
-        before_mark = decode_capsule(capsule, following, angles, ranges)
-        cut = before_mark or CAPSULE_SAMPLES
-        quality = np.where(np.isnan(ranges), 0, EXPRESS_QUALITY).astype(np.uint8)
-        taken_ns = arrival_ns - self._frame_ns[Answer.EXPRESS]
-        before_ns = taken_ns - (CAPSULE_SAMPLES - cut) * self._assembler.sample_ns
-        self._assembler.add(angles[:cut], ranges[:cut], quality[:cut], before_ns)
-        if before_mark:
-            if scan := self._assembler.begin_revolution(received_ns):
-                events.append(scan)
-            self._assembler.add(angles[cut:], ranges[cut:], quality[cut:], taken_ns)
+    def _count_capsules(self, begins: NDArray[np.int64], size: int, skipped: int, bad: int) -> None:
+        """Count what is new: the first capsule was seen before if one was held back."""
+        fresh = begins[1:] if self._holds else begins
+        self._count(fresh.size, skipped, bad)
+        ends = np.concatenate(([size if self._holds else -1 if self._torn else 0], fresh + size))
+        self.stats.gaps += int(np.count_nonzero(fresh != ends[:-1]))
 
 
 def _parse_answer(answer: Answer, payload: bytes) -> Reply:
@@ -323,27 +362,95 @@ def _parse_answer(answer: Answer, payload: bytes) -> Reply:
             return Health(*struct.unpack_from("<BH", payload))
         case Answer.SAMPLERATE:
             return SampleRate(*struct.unpack_from("<2H", payload))
+        case Answer.CONF:
+            (key,) = struct.unpack_from("<I", payload)
+            return Configuration(key, payload[CONF_KEY_BYTES:])
         case _:
             return AccessoryBoard(bool(payload[0] & 1))
 
 
-def _agreed(command: Request, reply: type[Reply]) -> Generator[Step, Reply | None, Reply]:
+def _agreed(
+    command: Request, reply: type[Reply], payload: bytes = b"", *, optional: bool = False
+) -> Generator[Step, Reply | None, Reply | None]:
     """Ask until two answers in a row agree: answers carry no checksum, and what they say stays.
 
     A sample time read wrong would put every later scan at a wrong time.
+
+    Returns:
+        The answer; None where the question need not be answered, and twice was not.
     """
     before: Reply | None = None
-    for _ in range(MOST_QUESTIONS):
-        yield Send(request(command))
-        answer = yield Expect(reply, 1.0, f"no answer to {command.name}")
+    for asked in range(MOST_QUESTIONS):
+        yield Send(request(command, payload))
+        answer = yield Expect(reply, 1.0, f"no answer to {command.name}", optional=optional)
+        if answer is None and before is None and asked > 0:
+            return None
         if answer is not None and answer == before:
             return answer
         before = answer
     raise DeviceFault(f"rplidar answers {command.name} differently each time: noise on the line")
 
 
+def _configured(key: Key, mode: int | None = None) -> Generator[Step, Reply | None, bytes | None]:
+    """Ask for something of the configuration; None where the firmware does not know it."""
+    payload = struct.pack("<I", key) + (b"" if mode is None else struct.pack("<H", mode))
+    answer = yield from _agreed(Request.GET_LIDAR_CONF, Configuration, payload, optional=True)
+    if not isinstance(answer, Configuration):
+        return None
+    if answer.key != key:
+        raise DeviceFault(f"rplidar was asked for {key.name} and answers {answer.key:#x}")
+    return answer.value
+
+
+@dataclass(frozen=True, slots=True)
+class ScanMode:
+    """A way of scanning: its number, what it answers with, and the time of a sample."""
+
+    number: int
+    answer: Answer
+    sample_us: float
+
+    @property
+    def start(self) -> bytes:
+        """The request that starts it."""
+        if self.answer is Answer.STANDARD:
+            return request(Request.SCAN)
+        return request(Request.EXPRESS_SCAN, struct.pack("<BHH", self.number, 0, 0))
+
+
+def _mode_by_number(number: int) -> Generator[Step, Reply | None, ScanMode]:
+    """Ask what a mode is.
+
+    Raises:
+        DeviceFault: The device does not tell, or it answers by something that is not known here.
+    """
+    kind = yield from _configured(Key.ANSWER_TYPE, number)
+    time_q8 = yield from _configured(Key.SAMPLE_TIME, number)
+    if not kind or time_q8 is None or len(time_q8) < 4:
+        raise DeviceFault(f"rplidar does not tell what its mode {number} is")
+    if kind[0] not in STREAM_BYTES:
+        raise DeviceFault(f"rplidar's mode {number} answers by {kind[0]:#x}, which is unknown")
+    return ScanMode(number, Answer(kind[0]), struct.unpack_from("<I", time_q8)[0] / 256.0)
+
+
+def _mode_by_name(name: str) -> Generator[Step, Reply | None, ScanMode]:
+    """Look for a mode by the device's own name for it.
+
+    Raises:
+        DeviceFault: It has none of that name.
+    """
+    count = yield from _configured(Key.MODE_COUNT)
+    names = []
+    for number in range(struct.unpack_from("<H", count)[0] if count and len(count) >= 2 else 0):
+        told = yield from _configured(Key.MODE_NAME, number)
+        names.append((told or b"").split(b"\0")[0].decode("latin-1"))
+        if names[-1].lower() == name.lower():
+            return (yield from _mode_by_number(number))
+    raise DeviceFault(f"rplidar has no mode {name!r}; it has: {', '.join(names) or 'no names'}")
+
+
 class Rplidar:
-    """Slamtec RPLIDAR A, S and C series, standard and express scan."""
+    """Slamtec RPLIDAR A, S and C series, in any mode that answers by nodes or capsules."""
 
     name: ClassVar[str] = "rplidar"
     options: ClassVar[type[RplidarOptions]] = RplidarOptions
@@ -371,14 +478,28 @@ class Rplidar:
         health = yield Expect(Health, 1.0, "no answer to GET_HEALTH")
         if isinstance(health, Health) and health.status == 2:
             raise DeviceFault(f"rplidar reports error {health.error:#06x}, protection stop")
-        rate = yield from _agreed(Request.GET_SAMPLERATE, SampleRate)
         if isinstance(info, Info):
             yield from self._start_motor(info.model)
-        express = self._options.mode == "express"
-        if isinstance(rate, SampleRate):
-            self.codec.set_sample_time(rate.express_us if express else rate.standard_us)
-        yield Send(request(Request.EXPRESS_SCAN, bytes(5)) if express else request(Request.SCAN))
+        mode = yield from self._choose_mode()
+        self.codec.set_sample_time(mode.sample_us)
+        yield Send(mode.start)
         yield Expect(Streaming, 3.0, "no stream after the scan request")
+
+    def _choose_mode(self) -> Generator[Step, Reply | None, ScanMode]:
+        """Return how to scan: as the options say, or as the device itself thinks best."""
+        wanted = self._options.mode.lower()
+        if wanted not in ("auto", "standard", "express"):
+            return (yield from _mode_by_name(wanted))
+        if wanted == "auto":
+            typical = yield from _configured(Key.TYPICAL_MODE)
+            if typical is not None and len(typical) >= 2:
+                return (yield from _mode_by_number(struct.unpack_from("<H", typical)[0]))
+        rate = yield from _agreed(Request.GET_SAMPLERATE, SampleRate)
+        if not isinstance(rate, SampleRate):
+            raise DeviceFault("rplidar does not tell the time of a sample")
+        if wanted == "standard":
+            return ScanMode(0, Answer.STANDARD, rate.standard_us)
+        return ScanMode(0, Answer.EXPRESS, rate.express_us)
 
     def _start_motor(self, model: int) -> Handshake:
         if model >> 4 >= S_AND_C_SERIES:

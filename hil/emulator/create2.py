@@ -118,6 +118,7 @@ class Create2Emulator:
     """
 
     name: ClassVar[str] = "create2"
+    drive: ClassVar[DriveParameters] = DRIVE
     fault_kinds: ClassVar[tuple[str, ...]] = (
         "mute",
         "garbage",

@@ -70,6 +70,7 @@ class KobukiEmulator:
     """
 
     name: ClassVar[str] = "kobuki"
+    drive: ClassVar[DriveParameters] = DRIVE
     fault_kinds: ClassVar[tuple[str, ...]] = (
         "mute",
         "garbage",

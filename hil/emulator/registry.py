@@ -2,7 +2,9 @@
 
 A distribution that brings a driver brings its bench device with it, in the entry point group
 ``haulier.emulators`` as ``name = "module:Class"`` under the driver's own name. The class is called
-with what the device looks at (a lidar) or turns (a base) and a random generator for line faults.
+with what the device looks at (a lidar) or turns (a base) and a random generator for line faults. A
+base whose wheels cannot be chosen tells them in the class attribute ``drive``, a lidar that does
+not see all around how much it does in ``view_deg``.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Slamtec RPLIDAR of the triangulating kind, A1M8 unless told otherwise.
+"""Slamtec RPLIDAR, an A1M8 unless told otherwise.
 
 Source: Slamtec, "RPLIDAR Series Laser Range Scanner, Interface Protocol and Application Notes",
 v2.x; timing of the RESET banner as measured on an A1M8 with firmware 1.29.
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
 from functools import reduce
+from itertools import pairwise
 from operator import xor
 from typing import ClassVar, Final, TypeAlias
 
@@ -34,6 +35,9 @@ _ANSWER_SAMPLERATE: Final = 0x15
 _ANSWER_CONF: Final = 0x20
 _ANSWER_STANDARD: Final = 0x81
 _ANSWER_EXPRESS: Final = 0x82
+_ANSWER_ULTRA: Final = 0x84
+_ANSWER_DENSE: Final = 0x85
+_ANSWER_ULTRA_DENSE: Final = 0x86
 _ANSWER_ACC_BOARD: Final = 0xFF
 
 _CONF_DESIRED_SPEED: Final = 0x01
@@ -54,7 +58,14 @@ _REPLY_DELAY_NS: Final = 1_000_000
 _BANNER_DELAY_NS: Final = 671_000_000
 _READY_AFTER_BANNER_NS: Final = 4_000_000
 
-_CAPSULE_SAMPLES: Final = 32
+# Bytes of a frame, and samples in it.
+_FRAMES: Final = {
+    _ANSWER_STANDARD: (5, 1),
+    _ANSWER_EXPRESS: (84, 32),
+    _ANSWER_ULTRA: (132, 96),
+    _ANSWER_DENSE: (84, 40),
+    _ANSWER_ULTRA_DENSE: (170, 64),
+}
 _FIRST_CAPSULE: Final = 0x8000
 _FULL_TURN_Q6: Final = 360 << 6
 _QUALITY: Final = 15
@@ -64,6 +75,11 @@ _QUALITY: Final = 15
 _FAR_OFFSET_DEG: Final = 8.0
 _EMPTY_OFFSET_DEG: Final = 7.5
 _PARALLAX_M: Final = 0.024
+
+# Of the variable scale: from which distance in mm and from which number on, and which power of two.
+_SCALES: Final = ((512, 512, 1), (2048, 1280, 2), (4096, 1792, 3), (16_384, 3328, 4))
+_NOT_PREDICTED: Final = -512
+_ULTRA_MOST_MM: Final = 16_384 + (4095 - 3328 << 4)
 
 _PWM_NOMINAL: Final = 660
 _MIN_RPM: Final = 300
@@ -85,6 +101,21 @@ class _Request(IntEnum):
     MOTOR_SPEED = 0xA8
     MOTOR_PWM = 0xF0
     GET_ACC_BOARD_FLAG = 0xFF
+
+
+@dataclass(frozen=True, slots=True)
+class RplidarMode:
+    """A way of scanning.
+
+    Attributes:
+        name: As the device calls it.
+        answer: Type of what it sends.
+        sample_us: Time of a sample.
+    """
+
+    name: str
+    answer: int
+    sample_us: float
 
 
 class MotorControl(Enum):
@@ -111,6 +142,8 @@ class RplidarModel:
         express_sample_us: Time of a sample in the express mode.
         max_range_m: What it reports as its reach.
         motor: Who drives the motor.
+        more_modes: What it has beside standard and express; the last one is its typical mode.
+        looks_aside: It measures by triangulation, and so past the axis of rotation.
     """
 
     model: int = 0x18
@@ -124,13 +157,54 @@ class RplidarModel:
     express_sample_us: int = 250
     max_range_m: int = 16
     motor: MotorControl = MotorControl.DTR
+    more_modes: tuple[RplidarMode, ...] = ()
+    looks_aside: bool = True
+
+    @property
+    def modes(self) -> tuple[RplidarMode, ...]:
+        """All ways of scanning by their numbers."""
+        return (
+            RplidarMode("Standard", _ANSWER_STANDARD, self.standard_sample_us),
+            RplidarMode("Express", _ANSWER_EXPRESS, self.express_sample_us),
+            *self.more_modes,
+        )
+
+
+A3M1: Final = RplidarModel(
+    model=0x31,
+    firmware=(1, 26),
+    baud=256_000,
+    max_range_m=25,
+    motor=MotorControl.PWM,
+    more_modes=(
+        RplidarMode("Boost", _ANSWER_ULTRA, 63.0),
+        RplidarMode("Stability", _ANSWER_ULTRA, 100.0),
+        RplidarMode("Sensitivity", _ANSWER_ULTRA, 63.0),
+    ),
+)
+S2: Final = RplidarModel(
+    model=0x71,
+    baud=1_000_000,
+    max_range_m=30,
+    motor=MotorControl.RPM,
+    more_modes=(RplidarMode("DenseBoost", _ANSWER_DENSE, 31.25),),
+    looks_aside=False,
+)
+S3: Final = RplidarModel(
+    model=0x81,
+    baud=1_000_000,
+    max_range_m=40,
+    motor=MotorControl.RPM,
+    more_modes=(RplidarMode("UltraDense", _ANSWER_ULTRA_DENSE, 31.25),),
+    looks_aside=False,
+)
 
 
 @dataclass(slots=True)
 class _Stream:
-    """A running measurement: its mode and the time of its next sample."""
+    """A running measurement: what it sends and the time of its next sample."""
 
-    express: bool
+    answer: int
     sample_ns: int
     next_ns: int
     first: bool = field(default=True)
@@ -262,9 +336,10 @@ class RplidarEmulator:
             case _Request.RESET:
                 self._reset(now_ns)
             case _Request.SCAN | _Request.FORCE_SCAN:
-                self._start(_ANSWER_STANDARD, 5, now_ns)
-            case _Request.EXPRESS_SCAN if len(payload) >= 1 and payload[0] in (0, 1):
-                self._start(_ANSWER_EXPRESS, 84, now_ns)
+                self._start(model.modes[0], now_ns)
+            case _Request.EXPRESS_SCAN if payload and payload[0] < len(model.modes):
+                # Mode 0 is the express mode of clients that know of no others.
+                self._start(model.modes[payload[0] or 1], now_ns)
             case _Request.GET_INFO:
                 plate = bytes([model.model, minor, major, model.hardware]) + model.serial
                 self._reply(_ANSWER_INFO, plate, now_ns)
@@ -305,8 +380,8 @@ class RplidarEmulator:
             _CONF_DESIRED_SPEED: struct.pack("<2H", rpm, _PWM_NOMINAL),
             _CONF_MIN_SPEED: struct.pack("<H", _MIN_RPM),
             _CONF_MAX_SPEED: struct.pack("<H", _MAX_RPM),
-            _CONF_MODE_COUNT: struct.pack("<H", 2),
-            _CONF_TYPICAL_MODE: struct.pack("<H", 1),
+            _CONF_MODE_COUNT: struct.pack("<H", len(self.model.modes)),
+            _CONF_TYPICAL_MODE: struct.pack("<H", len(self.model.modes) - 1),
         }
         value = plain.get(key)
         if value is None and len(payload) >= 6:
@@ -315,16 +390,16 @@ class RplidarEmulator:
         if value is not None:
             self._reply(_ANSWER_CONF, payload[:4] + value, now_ns)
 
-    def _mode_configuration(self, key: int, mode: int) -> bytes | None:
-        if mode not in (0, 1):
-            return None
+    def _mode_configuration(self, key: int, number: int) -> bytes | None:
         model = self.model
-        sample_us = (model.standard_sample_us, model.express_sample_us)[mode]
+        if number >= len(model.modes):
+            return None
+        mode = model.modes[number]
         return {
-            _CONF_SAMPLE_DURATION: struct.pack("<I", sample_us << 8),
+            _CONF_SAMPLE_DURATION: struct.pack("<I", round(256 * mode.sample_us)),
             _CONF_MAX_DISTANCE: struct.pack("<I", model.max_range_m << 8),
-            _CONF_ANSWER_TYPE: bytes([(_ANSWER_STANDARD, _ANSWER_EXPRESS)[mode]]),
-            _CONF_MODE_NAME: (b"Standard\0", b"Express\0")[mode],
+            _CONF_ANSWER_TYPE: bytes([mode.answer]),
+            _CONF_MODE_NAME: mode.name.encode("ascii") + b"\0",
         }.get(key)
 
     def _stop(self) -> None:
@@ -344,14 +419,14 @@ class RplidarEmulator:
         self.line.send(banner.encode("ascii"), now_ns + _BANNER_DELAY_NS)
         self._deaf_until_ns = now_ns + _BANNER_DELAY_NS + _READY_AFTER_BANNER_NS
 
-    def _start(self, answer: int, size: int, now_ns: int) -> None:
+    def _start(self, mode: RplidarMode, now_ns: int) -> None:
         if self._protection_stop:
             return
-        descriptor = struct.pack("<2BIB", 0xA5, 0x5A, size | 1 << 30, answer)
+        size, _ = _FRAMES[mode.answer]
+        descriptor = struct.pack("<2BIB", 0xA5, 0x5A, size | 1 << 30, mode.answer)
         self.line.send(descriptor, now_ns + _REPLY_DELAY_NS)
-        express = answer == _ANSWER_EXPRESS
-        sample_us = self.model.express_sample_us if express else self.model.standard_sample_us
-        self._stream = _Stream(express, sample_us * 1000, now_ns + 2 * _REPLY_DELAY_NS)
+        sample_ns = round(mode.sample_us * 1000)
+        self._stream = _Stream(mode.answer, sample_ns, now_ns + 2 * _REPLY_DELAY_NS)
 
     def _measure(self, stream: _Stream, now_ns: int) -> None:
         """Take every sample that is through the device's filter by now, and queue it."""
@@ -363,7 +438,7 @@ class RplidarEmulator:
         # A sample is finished half a sample after its middle and filtered for one more.
         filter_ns = stream.sample_ns * 3 // 2
         due = max((now_ns - filter_ns - stream.next_ns) // stream.sample_ns + 1, 0)
-        size = _CAPSULE_SAMPLES if stream.express else 1
+        _, size = _FRAMES[stream.answer]
         due -= due % size
         if due == 0:
             return
@@ -371,7 +446,7 @@ class RplidarEmulator:
         stream.next_ns = int(stamps_ns[-1])
         phases = self._head.phases(stamps_ns)
         starts = self._count_revolutions(stamps_ns[:-1], phases[:-1])
-        if stream.express:
+        if stream.answer != _ANSWER_STANDARD:
             for i in range(0, due, size):
                 ready_ns = int(stamps_ns[i + size - 1]) + filter_ns
                 capsule = self._capsule(stamps_ns[i : i + size], phases[i], phases[i + size])
@@ -394,6 +469,8 @@ class RplidarEmulator:
 
     def _offsets_deg(self, stamps_ns: StampArray, encoder_deg: FloatArray) -> FloatArray:
         """Return how far behind the encoder each measured point lies."""
+        if not self.model.looks_aside:
+            return np.zeros_like(encoder_deg)
         ranges_m = self._ranges(stamps_ns, np.radians(_FAR_OFFSET_DEG - encoder_deg))
         offsets_deg = _FAR_OFFSET_DEG - np.degrees(_PARALLAX_M / ranges_m)
         return np.where(np.isnan(ranges_m), _EMPTY_OFFSET_DEG, np.maximum(offsets_deg, 0.0))
@@ -414,26 +491,78 @@ class RplidarEmulator:
         return nodes.tobytes()
 
     def _capsule(self, stamps_ns: StampArray, phase: float, next_phase: float) -> bytes:
-        """Return one express capsule; its rays are cast where a decoder will place them."""
+        """Return one capsule; its rays are cast where a decoder will place them."""
+        stream = self._stream
+        if stream is None:
+            raise BenchError("nothing is being measured")
         start_q6 = math.floor((phase % 1.0) * _FULL_TURN_Q6)
         next_q6 = math.floor((next_phase % 1.0) * _FULL_TURN_Q6)
         span_q6 = (next_q6 - start_q6) % _FULL_TURN_Q6
-        encoder_deg = (start_q6 + span_q6 * np.arange(_CAPSULE_SAMPLES) / _CAPSULE_SAMPLES) / 64.0
+        samples = stamps_ns.size
+        encoder_deg = (start_q6 + span_q6 * np.arange(samples) / samples) / 64.0
+        encode = {
+            _ANSWER_EXPRESS: self._express_samples,
+            _ANSWER_ULTRA: self._ultra_samples,
+            _ANSWER_DENSE: self._dense_samples,
+            _ANSWER_ULTRA_DENSE: self._ultra_dense_samples,
+        }[stream.answer]
+        data = encode(stamps_ns, encoder_deg)
+        if stream.first:
+            stream.first = False
+            start_q6 |= _FIRST_CAPSULE
+        stamp = b""
+        if stream.answer == _ANSWER_ULTRA_DENSE:
+            stamp = struct.pack("<IH", int(stamps_ns[0]) // 1000 & 0xFFFF_FFFF, 0)
+        body = stamp + struct.pack("<H", start_q6) + data
+        checksum = reduce(xor, body)
+        return bytes([0xA0 | checksum & 0xF, 0x50 | checksum >> 4]) + body
+
+    def _express_samples(self, stamps_ns: StampArray, encoder_deg: FloatArray) -> bytes:
         offsets_q3 = np.rint(8.0 * self._offsets_deg(stamps_ns, encoder_deg)).astype(np.int64)
         offsets_q3 = np.minimum(offsets_q3, 0x3F)
         ranges_m = self._ranges(stamps_ns, np.radians(offsets_q3 / 8.0 - encoder_deg))
         words = _distances_q2(ranges_m, 4) | offsets_q3 >> 4
-        cabins = np.empty((_CAPSULE_SAMPLES // 2, 5), dtype=np.uint8)
+        cabins = np.empty((len(words) // 2, 5), dtype=np.uint8)
         cabins[:, 0], cabins[:, 1] = words[::2] & 0xFF, words[::2] >> 8
         cabins[:, 2], cabins[:, 3] = words[1::2] & 0xFF, words[1::2] >> 8
         cabins[:, 4] = (offsets_q3[::2] & 0xF) | (offsets_q3[1::2] & 0xF) << 4
-        stream = self._stream
-        if stream is not None and stream.first:
-            stream.first = False
-            start_q6 |= _FIRST_CAPSULE
-        body = struct.pack("<H", start_q6) + cabins.tobytes()
-        checksum = reduce(xor, body)
-        return bytes([0xA0 | checksum & 0xF, 0x50 | checksum >> 4]) + body
+        return cabins.tobytes()
+
+    def _ultra_samples(self, stamps_ns: StampArray, encoder_deg: FloatArray) -> bytes:
+        """Return distances in threes: one of variable scale, two by their difference from such.
+
+        The last two would be told by the first of the next capsule, which is not measured yet: they
+        are told as no return.
+        """
+        offsets_deg = self._offsets_deg(stamps_ns, encoder_deg)
+        ranges_m = self._ranges(stamps_ns, np.radians(offsets_deg - encoder_deg))
+        distances_mm = _whole(ranges_m, 1000.0, _ULTRA_MOST_MM)
+        scaled = [_scaled(mm) for mm in distances_mm[::3].tolist()]
+        words = []
+        for k, (major, major_after) in enumerate(zip(scaled, [*scaled[1:], None], strict=True)):
+            base = _unscaled(major)
+            near = far = _NOT_PREDICTED
+            if major_after is not None:
+                after = _unscaled(major_after)
+                near = _predicted(int(distances_mm[3 * k + 1]), *(base if base[0] else after))
+                far = _predicted(int(distances_mm[3 * k + 2]), *after)
+            words.append(major | (near & 0x3FF) << 12 | (far & 0x3FF) << 22)
+        return struct.pack(f"<{len(words)}I", *words)
+
+    def _dense_samples(self, stamps_ns: StampArray, encoder_deg: FloatArray) -> bytes:
+        ranges_m = self._ranges(stamps_ns, np.radians(-encoder_deg))
+        return _whole(ranges_m, 1000.0, 0xFFFF).astype("<u2").tobytes()
+
+    def _ultra_dense_samples(self, stamps_ns: StampArray, encoder_deg: FloatArray) -> bytes:
+        """Return 20 bits a sample: distance, the coarser the farther, its scale, and quality."""
+        ranges_m = self._ranges(stamps_ns, np.radians(-encoder_deg))
+        words = [_ultra_dense_word(mm) for mm in np.nan_to_num(ranges_m * 1000.0).tolist()]
+        cabins = bytearray()
+        for first, second in zip(words[::2], words[1::2], strict=True):
+            cabins += struct.pack(
+                "<2HB", first & 0xFFFF, second & 0xFFFF, first >> 16 | second >> 16 << 4
+            )
+        return bytes(cabins)
 
 
 def _distances_q2(ranges_m: FloatArray, step: int) -> NDArray[np.int64]:
@@ -443,3 +572,41 @@ def _distances_q2(ranges_m: FloatArray, step: int) -> NDArray[np.int64]:
         * step
     )
     return np.where(steps <= 0xFFFF, steps, 0)
+
+
+def _whole(ranges_m: FloatArray, per_m: float, most: int) -> NDArray[np.int64]:
+    """Return ranges as whole numbers; 0 for what cannot be told."""
+    whole = np.rint(np.where(np.isnan(ranges_m), 0.0, ranges_m) * per_m).astype(np.int64)
+    return np.where(whole <= most, whole, 0)
+
+
+def _scaled(distance_mm: int) -> int:
+    """Return 12 bits of variable scale: whole mm when near, 16 mm when far."""
+    for begins_mm, base, power in reversed(_SCALES):
+        if distance_mm >= begins_mm:
+            return base + (distance_mm - begins_mm >> power)
+    return distance_mm
+
+
+def _unscaled(scaled: int) -> tuple[int, int]:
+    """Return what 12 bits of variable scale stand for in mm, and the power of the scale."""
+    for begins_mm, base, power in reversed(_SCALES):
+        if scaled >= base:
+            return begins_mm + (scaled - base << power), power
+    return scaled, 0
+
+
+def _predicted(distance_mm: int, base_mm: int, power: int) -> int:
+    """Return 10 bits of difference; the least number where there is none, or it is too large."""
+    difference = distance_mm - base_mm >> power
+    return difference if distance_mm > 0 and -511 <= difference <= 510 else _NOT_PREDICTED
+
+
+def _ultra_dense_word(distance_mm: float) -> int:
+    """Return 20 bits: scale, distance in steps of 2 to 5 mm from where it begins, quality."""
+    for scale, (begins_mm, ends_mm) in enumerate(pairwise((0, 2046, 8187, 24_567, 65_000))):
+        steps = round((distance_mm - begins_mm) / (2 + scale))
+        if distance_mm < ends_mm and 0 <= steps < 1 << 10 + scale:
+            quality = _QUALITY >> scale if distance_mm > 0.0 else 0
+            return scale | steps << 2 | quality << 12 + scale
+    return 0

@@ -107,6 +107,7 @@ class ScipEmulator:
     """
 
     name: ClassVar[str] = "scip"
+    view_deg: ClassVar[float] = 270.0
     fault_kinds: ClassVar[tuple[str, ...]] = ("mute", "garbage", "motor", "health")
 
     def __init__(

@@ -74,6 +74,7 @@ class SickLms2xxEmulator:
     """
 
     name: ClassVar[str] = "sick_lms2xx"
+    view_deg: ClassVar[float] = 180.0
     fault_kinds: ClassVar[tuple[str, ...]] = ("mute", "garbage", "health", "pollution")
 
     def __init__(

@@ -67,6 +67,7 @@ class SickS300Emulator:
     """
 
     name: ClassVar[str] = "sick_s300"
+    view_deg: ClassVar[float] = 270.0
     fault_kinds: ClassVar[tuple[str, ...]] = ("mute", "garbage", "health", "standby")
 
     def __init__(

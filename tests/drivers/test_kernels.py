@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers import kernels
+from drivers.kernels import rplidar
 from tests.reference import roboteq_reference
+from tests.reference import rplidar_reference as reference
 from tests.reference.rplidar_reference import (
     capsule,
     express_points,
@@ -95,7 +97,7 @@ def test_found_capsules_agree_with_the_reference(stream, data):
     if damaged and data.draw(st.booleans()):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= data.draw(st.integers(1, 255))
     begins = np.zeros(64, np.int64)
-    frames, consumed, skipped, bad = kernels.find_capsules(frozen(damaged), begins)
+    frames, consumed, skipped, bad = kernels.find_capsules(frozen(damaged), begins, 84)
     offsets, noise, failed = find_sound_capsules(bytes(damaged))
     assert begins[:frames].tolist() == offsets
     assert (skipped, bad) == (noise, failed)
@@ -180,7 +182,7 @@ def test_full_columns_leave_the_rest_for_the_next_call():
     assert decode_lines(b"+\r+\r+\r", room=2)[0] == (2, 4, 0, 0)
     begins = np.zeros(1, np.int64)
     frame = capsule(10.0, [(1000, 0)] * 32)
-    assert kernels.find_capsules(frozen(frame * 2), begins) == (1, 84, 0, 0)
+    assert kernels.find_capsules(frozen(frame * 2), begins, 84) == (1, 84, 0, 0)
 
 
 def test_warm_up_names_every_kernel():
@@ -191,3 +193,31 @@ def test_warm_up_names_every_kernel():
         if hasattr(value, "py_func") and not name.startswith("_")
     ]
     assert sorted(kernels.warm_up()) == sorted(compiled)
+
+
+OTHERS = {
+    "ultra": (rplidar.decode_ultra_capsule, reference.ultra_samples, 132, 96),
+    "dense": (rplidar.decode_dense_capsule, reference.dense_samples, 84, 40),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@given(data=st.data())
+def test_other_capsules_agree_with_the_reference(kind, data):
+    decode, expected, size, samples = OTHERS[kind]
+    first, second = (data.draw(st.binary(min_size=size, max_size=size)) for _ in range(2))
+    angles, ranges = np.empty(samples), np.empty(samples)
+    decode(frozen(first), frozen(second), angles, ranges)
+    told = np.array(expected(first, second))
+    np.testing.assert_allclose(-np.degrees(angles), told[:, 0], atol=1e-3)
+    np.testing.assert_allclose(np.nan_to_num(ranges), told[:, 1], atol=1e-9)
+
+
+@given(st.binary(min_size=170, max_size=170), st.binary(min_size=170, max_size=170))
+def test_ultra_dense_capsules_agree_with_the_reference(first, second):
+    angles, ranges, quality = np.empty(64), np.empty(64), np.empty(64, np.uint8)
+    rplidar.decode_ultra_dense_capsule(frozen(first), frozen(second), angles, ranges, quality)
+    told = np.array(reference.ultra_dense_samples(first, second))
+    np.testing.assert_allclose(-np.degrees(angles), told[:, 0], atol=1e-9)
+    np.testing.assert_allclose(np.nan_to_num(ranges), told[:, 1], atol=1e-9)
+    np.testing.assert_array_equal(quality, told[:, 2])

@@ -8,8 +8,10 @@ from drivers.errors import DeviceFault
 from drivers.lidar.rplidar import (
     AccessoryBoard,
     Answer,
+    Configuration,
     Health,
     Info,
+    Key,
     Request,
     Rplidar,
     RplidarCodec,
@@ -269,11 +271,10 @@ def test_the_handshake_stops_first_and_flushes():
     ],
 )
 def test_stopping_undoes_what_starting_did(replies, motor, motor_off):
-    driver = Rplidar(RplidarOptions())
+    driver = Rplidar(RplidarOptions(mode="express"))
     sent = [frame.hex() for frame in play(driver.start(), A1_REPLIES | replies)]
-    assert sent[:6] == ["a525", "a550", "a550", "a552", "a559", "a559"]
-    assert sent[-2] == motor
-    assert sent[-1] == "a58205000000000022"
+    assert sent[:4] == ["a525", "a550", "a550", "a552"]
+    assert sent[-4:] == [motor, "a559", "a559", "a58205000000000022"]
     stopped = [frame.hex() for frame in play(driver.stop(), {})]
     assert stopped == ["a525", *([motor_off] if motor_off else [])]
 
@@ -324,3 +325,57 @@ def test_a_device_that_is_not_well_but_goes_on_is_counted(status, warnings):
 
 def test_dtr_is_released_for_the_motor():
     assert Rplidar(RplidarOptions()).spec.dtr is False
+
+
+class Configured(dict):
+    """Answers of a device that tells of its modes: standard, express, and one more."""
+
+    def __init__(self) -> None:
+        super().__init__(A1_REPLIES)
+        self._asked = iter(())
+
+    def expect(self, *answers: tuple[Key, bytes]) -> "Configured":
+        # Every question is asked until two answers in a row agree.
+        self._asked = iter([Configuration(key, value) for key, value in answers for _ in range(2)])
+        return self
+
+    def get(self, reply, default=None):
+        if reply is Configuration:
+            return next(self._asked, None)
+        return super().get(reply, default)
+
+
+BOOST_US = 62.5
+OF_BOOST = (
+    (Key.ANSWER_TYPE, bytes([Answer.ULTRA])),
+    (Key.SAMPLE_TIME, round(256 * BOOST_US).to_bytes(4, "little")),
+)
+
+
+def test_on_its_own_it_scans_as_the_device_thinks_best():
+    driver, replies = Rplidar(RplidarOptions()), Configured()
+    sent = play(driver.start(), replies.expect((Key.TYPICAL_MODE, b"\x02\0"), *OF_BOOST))
+    assert sent[-1] == request(Request.EXPRESS_SCAN, b"\x02\0\0\0\0")
+    assert driver.codec._assembler.sample_ns == 62_500
+    assert request(Request.GET_SAMPLERATE) not in sent
+
+
+def test_old_firmware_that_tells_nothing_of_modes_scans_express():
+    sent = play(Rplidar(RplidarOptions()).start(), A1_REPLIES)
+    assert sent[-1] == request(Request.EXPRESS_SCAN, bytes(5))
+
+
+def test_a_mode_is_found_by_its_name_whatever_its_case():
+    told = [(Key.MODE_NAME, name + b"\0") for name in (b"Standard", b"Express", b"Boost")]
+    names = ((Key.MODE_COUNT, b"\x03\0"), *told)
+    replies = Configured().expect(*names, *OF_BOOST)
+    sent = play(Rplidar(RplidarOptions(mode="boost")).start(), replies)
+    assert sent[-1] == request(Request.EXPRESS_SCAN, b"\x02\0\0\0\0")
+    with pytest.raises(DeviceFault, match="has no mode 'turbo'; it has: Standard, Express, Boost"):
+        play(Rplidar(RplidarOptions(mode="turbo")).start(), Configured().expect(*names))
+
+
+def test_a_mode_with_an_unknown_answer_is_refused():
+    odd = ((Key.TYPICAL_MODE, b"\x04\0"), (Key.ANSWER_TYPE, b"\x8f"), OF_BOOST[1])
+    with pytest.raises(DeviceFault, match="answers by 0x8f"):
+        play(Rplidar(RplidarOptions()).start(), Configured().expect(*odd))

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from drivers.base.roboteq import RoboteqCodec, RoboteqOptions
-from drivers.lidar.rplidar import RplidarCodec, RplidarOptions
+from drivers.lidar.rplidar import Rplidar, RplidarCodec, RplidarOptions
 from drivers.measurement import Odometry, Scan
+from drivers.port import MemoryPort
+from drivers.runner import DeviceRunner
 from hil.emulator.roboteq import RoboteqEmulator
-from hil.emulator.rplidar import RplidarEmulator
+from hil.emulator.rplidar import A3M1, S2, S3, RplidarEmulator
 from hil.plant.plant import LidarParameters, Plant, RobotParameters
 from hil.plant.world import Pose, World
 
@@ -80,3 +82,27 @@ def test_decoded_odometry_follows_the_robot():
     assert math.hypot(3.0 + last.x_m - truth.pose.x_m, 4.0 + last.y_m - truth.pose.y_m) < 0.05
     assert math.remainder(last.yaw_rad - truth.pose.yaw_rad, math.tau) == pytest.approx(0, abs=0.02)
     assert last.forward_mps == pytest.approx(truth.forward_mps, abs=0.02)
+
+
+@pytest.mark.parametrize(("model", "samples"), [(A3M1, 1587), (S2, 3200), (S3, 3200)])
+def test_an_rplidar_scans_as_it_thinks_best(model, samples):
+    plant = build_plant()
+    lidar = RplidarEmulator(plant.lidar_ranges, np.random.default_rng(1), model)
+    device, host = MemoryPort.pair()
+    driver = Rplidar(RplidarOptions(baud=model.baud))
+    runner, scans = DeviceRunner("lidar", driver, lambda spec: host), []
+    for now_ns in range(0, 3500 * MS, MS):
+        if data := device.read():
+            lidar.receive(data, now_ns)
+        plant.advance(now_ns)
+        if data := lidar.transmit(now_ns):
+            device.write(data)
+        scans += [output for output in runner.service(now_ns) if isinstance(output, Scan)]
+    assert len(scans) >= 10
+    assert driver.codec.stats.gaps == driver.codec.stats.bad_checksums == 0
+    for scan in scans[1:]:
+        expected = wall_distance_m(3.0, 4.0, scan.angles_rad.astype(np.float64))
+        errors = np.abs(scan.ranges_m - expected)
+        assert np.nanquantile(errors, 0.99) < 0.03
+        assert np.isfinite(scan.ranges_m).mean() > 0.97
+        assert len(scan.ranges_m) == pytest.approx(samples, abs=100)

@@ -1,5 +1,6 @@
 """RPLIDAR streams decoded in floating point, from the protocol document's description alone."""
 
+import math
 import struct
 from functools import reduce
 from itertools import pairwise
@@ -49,6 +50,73 @@ def express_points(stream: bytes) -> list[Point]:
             angle_deg = (encoder_deg - offset_deg) % 360.0
             points.append(Point(angle_deg, (word & 0xFFFC) / 4000.0, wraps))
     return points
+
+
+def _angles_deg(capsule: bytes, following: bytes, at: int, samples: int) -> list[float]:
+    """Spread the way to the next capsule's start angle evenly."""
+    start_deg, next_deg = (
+        (int.from_bytes(frame[at : at + 2], "little") & 0x7FFF) / 64.0
+        for frame in (capsule, following)
+    )
+    turned_deg = next_deg - start_deg + (360.0 if next_deg < start_deg else 0.0)
+    return [start_deg + k * turned_deg / samples for k in range(samples)]
+
+
+def dense_samples(capsule: bytes, following: bytes) -> list[tuple[float, float]]:
+    """Decode 40 distances in mm; returns angle (deg, clockwise) and distance (m) of each."""
+    distances = struct.unpack_from("<40H", capsule, 4)
+    angles = _angles_deg(capsule, following, 2, 40)
+    return [(angle, mm / 1000.0) for angle, mm in zip(angles, distances, strict=True)]
+
+
+def ultra_dense_samples(capsule: bytes, following: bytes) -> list[tuple[float, float, int]]:
+    """Decode 64 samples of 20 bits: as before, and the quality."""
+    samples = []
+    for k, angle in enumerate(_angles_deg(capsule, following, 8, 64)):
+        pair = int.from_bytes(capsule[10 + 5 * (k // 2) : 15 + 5 * (k // 2)], "little")
+        low, high = (pair & 0xFFFF, pair >> 32 & 15) if k % 2 == 0 else (
+            pair >> 16 & 0xFFFF, pair >> 36,
+        )  # fmt: skip
+        word = high * 65_536 + low
+        scale, rest = word % 4, word // 4
+        begins_mm, bits = (0, 2046, 8187, 24_567)[scale], 10 + scale
+        distance_mm = begins_mm + (2 + scale) * (rest % 2**bits)
+        samples.append((angle, distance_mm / 1000.0, (rest >> bits) << scale))
+    return samples
+
+
+def _signed_10(bits: int) -> int | None:
+    """Return ten bits with a sign; None for the two that mean nothing."""
+    value = bits - 1024 if bits >= 512 else bits
+    return None if value in (-512, 511) else value
+
+
+def _scaled_mm(bits: int) -> tuple[int, int]:
+    """Return what twelve bits of variable scale mean in mm, and the step there."""
+    table = [(0, 0, 1), (512, 512, 2), (1280, 2048, 4), (1792, 4096, 8), (3328, 16_384, 16)]
+    base, begins_mm, step = max(row for row in table if row[0] <= bits)
+    return begins_mm + (bits - base) * step, step
+
+
+def ultra_samples(capsule: bytes, following: bytes) -> list[tuple[float, float]]:
+    """Decode 96 samples in threes, with the parallax of a triangulating device taken off."""
+    words = [*struct.unpack_from("<32I", capsule, 4), *struct.unpack_from("<I", following, 4)]
+    distances_mm: list[int] = []
+    for word, after in pairwise(words):
+        major, next_major = _scaled_mm(word % 4096), _scaled_mm(after % 4096)
+        near, far = _signed_10(word >> 12 & 1023), _signed_10(word >> 22)
+        base, step = major if major[0] else next_major
+        distances_mm.append(major[0])
+        distances_mm.append(0 if near is None else max(0, base + near * step))
+        distances_mm.append(0 if far is None else max(0, next_major[0] + far * next_major[1]))
+    samples = []
+    for encoder_deg, mm in zip(_angles_deg(capsule, following, 2, 96), distances_mm, strict=True):
+        behind_deg = 7.5
+        if mm >= 50:
+            k = 98_361 // (4 * mm)
+            behind_deg = 8.0 - math.degrees((64 * k + k**3 // 98_304) / 65_536)
+        samples.append((encoder_deg - behind_deg, mm / 1000.0))
+    return samples
 
 
 def find_nodes(stream: bytes) -> tuple[list[tuple[int, Point, int]], int]:
