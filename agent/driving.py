@@ -335,7 +335,7 @@ class Driving:
 
     def _note_progress(self, verdict: Verdict, here: Pose2, now_ns: int) -> None:
         """Note since when obstacles have let the robot go nowhere."""
-        is_hindered = verdict.reason is StopReason.OBSTACLE or self._around
+        is_hindered = verdict.reason in (StopReason.OBSTACLE, StopReason.UNSEEN) or self._around
         if self._stuck_at is None or here.distance_m(self._stuck_at) > PROGRESS_M:
             self._note_free()
             self._stuck_at, self._stuck_ns = here, now_ns

@@ -29,6 +29,7 @@ ABSURD = 1e6  # m/s or rad/s
 LONG_AGO_NS = -(1 << 62)
 MEMORY_NS = 1_000_000_000  # of commands; far beyond latency and age of odometry together
 NOTHING_MOVES = np.empty((0, 5))
+NO_POINTS = np.empty((0, 2))
 COMMAND_LIFETIME_NS = 100_000_000  # two missed 20 ms ticks and the jitter of a busy computer
 LEAST_HOLD_S = COMMAND_LIFETIME_NS * 1e-9  # should the loop die, the command runs until then
 
@@ -50,6 +51,7 @@ class StopReason(StrEnum):
     ROUTE_SEARCH = "looks for a route"
     NO_ROUTE = "no route to the next node"
     OBSTACLE = "obstacle in the protective field"
+    UNSEEN = "no lidar sees where it would move"
     PAUSED = "paused by the platform"
     ACTION = "waits for an action"
     ZONE = "must not go on because of a zone"
@@ -108,7 +110,7 @@ class Governor:
         self._command = np.zeros(3)
         self._sent: list[tuple[int, NDArray[np.float64]]] = [(LONG_AGO_NS, self._command)]
         self._seen_ns: int | None = None
-        self._points_m = np.empty((0, 2))
+        self._points_m, self._hits = NO_POINTS, 0
         self._moving = np.empty((0, 5))
         self.take_shape(footprint)
 
@@ -146,17 +148,20 @@ class Governor:
         points_m: NDArray[np.float64],
         stamp_ns: int,
         moving: NDArray[np.float64] = NOTHING_MOVES,
+        unseen_m: NDArray[np.float64] = NO_POINTS,
     ) -> None:
         """Take what the lidars saw as the only knowledge of free space.
 
         Args:
-            points_m: Shape ``(points, 2)``, all that stands in the way, and all that has not been
-                seen, in the base frame of the moment for which the next verdict knows the speed.
+            points_m: Shape ``(points, 2)``, all that stands in the way, in the base frame of the
+                moment for which the next verdict knows the speed.
             stamp_ns: When what moves was where it is told to be.
             moving: Shape ``(objects, 5)``: x, y, vx, vy and radius of what moves, in the same
                 frame but by velocities over ground. It can only slow the robot.
+            unseen_m: Shape ``(points, 2)``, all that has not been seen; it stands in the way too.
         """
-        self._points_m = points_m
+        self._hits = len(points_m)
+        self._points_m = np.concatenate((points_m, unseen_m))
         self._seen_ns = stamp_ns
         self._moving = moving
 
@@ -208,11 +213,27 @@ class Governor:
         age_s = (measured_ns - self._seen_ns) * 1e-9
         passed, share = self._admissible(proposal, _array(present), pending, period_s, age_s)
         if passed is None or (share < 1.0 and not _moves(passed) and _moves(proposal)):
-            return self.stop(now_ns, StopReason.OBSTACLE)
+            reason = self._obstruction(proposal, _array(present), pending, period_s)
+            return self.stop(now_ns, reason)
         self._send(passed, now_ns)
         forward, lateral, turn = (float(value) for value in passed)
         command = VelocityCommand(forward, turn, now_ns + COMMAND_LIFETIME_NS, lateral)
         return Verdict(command, None, share < 1.0)
+
+    def _obstruction(
+        self,
+        proposal: NDArray[np.float64],
+        present: NDArray[np.float64],
+        pending: NDArray[np.float64],
+        period_s: float,
+    ) -> StopReason:
+        """Return whether something stands in the way of a proposal, or only might."""
+        if self._hits == len(self._points_m):
+            return StopReason.OBSTACLE
+        known, self._points_m = self._points_m, self._points_m[: self._hits]
+        passed, _ = self._admissible(proposal, present, pending, period_s, 0.0)
+        self._points_m = known
+        return StopReason.OBSTACLE if passed is None or not _moves(passed) else StopReason.UNSEEN
 
     def _admissible(
         self,

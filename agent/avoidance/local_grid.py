@@ -160,7 +160,7 @@ class LocalGrid:
         self._count = occupied_points(
             self._belief, self._point_m, self._hit_ms, since_ms, moving, self._points_m
         )
-        unseen_m = self._doubtful(place_m, doubt_m, since_ms, hits=False)
+        unseen_m = self._around(place_m, doubt_m, since_ms, hits=False)
         self._points_m[self._count : self._count + len(unseen_m)] = unseen_m
         self._count += len(unseen_m)
         splat_distance(
@@ -176,18 +176,21 @@ class LocalGrid:
         """How far a ray that does not come back is taken to have seen nothing."""
         return self._params.free_reach_m
 
-    def doubtful_near(
+    def hits_near(
         self, x_m: float, y_m: float, radius_m: float, now_ms: int
     ) -> NDArray[np.float64]:
-        """Return what is occupied near a place, and what nobody has seen free.
-
-        Returns:
-            Shape ``(points, 2)``: hits, and centres of cells that were not seen.
-        """
+        """Return what is occupied near a place, shape ``(points, 2)``."""
         since_ms = now_ms - round(self._params.memory_s * 1e3)
-        return self._doubtful((x_m, y_m), radius_m, since_ms, hits=True)
+        return self._around((x_m, y_m), radius_m, since_ms, hits=True)
 
-    def _doubtful(
+    def unseen_near(
+        self, x_m: float, y_m: float, radius_m: float, now_ms: int
+    ) -> NDArray[np.float64]:
+        """Return the centres of cells near a place that nobody has seen, ``(points, 2)``."""
+        since_ms = now_ms - round(self._params.memory_s * 1e3)
+        return self._around((x_m, y_m), radius_m, since_ms, hits=False)
+
+    def _around(
         self, place_m: tuple[float, float], radius_m: float, since_ms: int, *, hits: bool
     ) -> NDArray[np.float64]:
         count = doubtful_points(

@@ -8,6 +8,7 @@ the goal and never the obstacles.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any, ClassVar
 
 import numpy as np
@@ -36,14 +37,34 @@ TURN_RESERVE = 0.5
 DOUBT_M = 1.0  # so near to the robot the planner shuns, as the governor does, what nobody has seen
 
 
+class BlindSpots(StrEnum):
+    """What to make of places that no lidar has seen.
+
+    A robot with a single lidar ahead cannot turn where it stands as long as they count as occupied.
+    Whoever sets them free answers for them, as by bumpers, by fences or by a second scanner of the
+    base's own safety circuit.
+    """
+
+    OCCUPIED = "occupied"
+    FREE = "free"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NavigatorParams:
-    """Everything that can be set."""
+    """Everything that can be set.
+
+    Attributes:
+        grid: What is remembered of the surroundings.
+        planner: Which way is a good one.
+        tracks: How to follow what moves.
+        blind_spots: What to make of places that no lidar has seen.
+    """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
     grid: LocalGridParams = field(default_factory=LocalGridParams)
     planner: PlannerParams = field(default_factory=PlannerParams)
     tracks: TrackParams = field(default_factory=TrackParams)
+    blind_spots: BlindSpots = BlindSpots.OCCUPIED
 
 
 class Navigator:
@@ -72,7 +93,9 @@ class Navigator:
         self._limits = limits
         self._beyond_m = params.planner.comfort_m + params.grid.resolution_m
         self._grid = LocalGrid(params.grid, circumscribed_m(footprint) + self._beyond_m)
-        self.sight = Sight(lidars, self._grid, footprint, params.tracks)
+        shuns_unseen = params.blind_spots is BlindSpots.OCCUPIED
+        self._doubt_m = DOUBT_M if shuns_unseen else 0.0
+        self.sight = Sight(lidars, self._grid, footprint, params.tracks, shuns_unseen=shuns_unseen)
         self._planner = Planner(params.planner, limits, model, footprint, self._grid.cells)
         self._replan_ns = round(params.planner.step_s * 1e9)
         self._governor = Governor(limits, footprint, steers=model.is_car)
@@ -196,7 +219,7 @@ class Navigator:
         start = self._odom_from_base @ moved_by(_mean(velocity, after), latency_s)
         moving = self.sight.moving(now_ns + round(self._limits.base_latency_s * 1e9))
         here = (self._odom_from_base.x_m, self._odom_from_base.y_m)
-        self._grid.measure(self.sight.newest_ms, moving, here, DOUBT_M)
+        self._grid.measure(self.sight.newest_ms, moving, here, self._doubt_m)
         odom_from_map = (self._map_from_odom or Pose2.identity()).inverse()
         way_m = moved(odom_from_map, self._way_left(path, goal))
         if fence is not None:
@@ -228,8 +251,8 @@ class Navigator:
         """
         measured_ns = now_ns if measured_ns is None else measured_ns
         reach_m = self._governor.reach_m((now_ns - measured_ns) * 1e-9)
-        points_m, moving = self.sight.dangers(self._odom_from_base, reach_m, measured_ns)
-        self._governor.see(points_m, measured_ns, moving)
+        dangers = self.sight.dangers(self._odom_from_base, reach_m, measured_ns)
+        self._governor.see(dangers.points_m, measured_ns, dangers.moving, dangers.unseen_m)
         self.verdict = self._governor.govern(
             wanted, velocity, period_s, now_ns, measured_ns, margin_m
         )

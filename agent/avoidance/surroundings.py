@@ -51,9 +51,25 @@ class LidarMount:
         return replace(scan, **arrays)
 
 
+NOTHING = np.empty((0, 2))
 NOISE_MOST_M = 0.05
 QUIET_M = 0.004  # a lidar that is no noisier needs no smoothing
 SMOOTH_HALF_M = 0.06
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dangers:
+    """What the base must not touch, in its frame.
+
+    Attributes:
+        points_m: Shape ``(points, 2)``, what the lidars have hit.
+        unseen_m: Shape ``(points, 2)``, centres of cells that they have not seen.
+        moving: Shape ``(objects, 5)``: x, y, vx, vy and radius of what moves.
+    """
+
+    points_m: NDArray[np.float64]
+    unseen_m: NDArray[np.float64]
+    moving: NDArray[np.float64]
 
 
 class Sight:
@@ -65,6 +81,8 @@ class Sight:
         grid: LocalGrid,
         footprint: NDArray[np.float64],
         tracks: TrackParams,
+        *,
+        shuns_unseen: bool = True,
     ) -> None:
         """Begin with nothing seen.
 
@@ -73,8 +91,10 @@ class Sight:
             grid: Where what was seen is remembered.
             footprint: Shape ``(corners, 2)``, in the base frame.
             tracks: How to follow what moves.
+            shuns_unseen: Whether what no lidar has seen counts as a danger.
         """
         self._mounts = mounts
+        self._shuns_unseen = shuns_unseen
         self._grid = grid
         self._footprint = footprint
         self._trackers = {name: ObjectTracker(tracks) for name in mounts}
@@ -152,24 +172,20 @@ class Sight:
         parts = [moved(base_from_odom @ pose, points) for pose, points in self._returns.values()]
         return np.concatenate([np.empty((0, 2)), *parts])
 
-    def dangers(
-        self, odom_from_base: Pose2, reach_m: float, now_ns: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return what stands in the way or has not been seen, and what moves, in the base frame.
+    def dangers(self, odom_from_base: Pose2, reach_m: float, now_ns: int) -> Dangers:
+        """Return what the base must not touch, in its frame.
 
         Args:
             odom_from_base: Where the base is.
             reach_m: How far around it.
             now_ns: When.
-
-        Returns:
-            Points, shape ``(points, 2)``, and discs, shape ``(objects, 5)``: x, y, vx, vy, radius.
         """
         base_from_odom = odom_from_base.inverse()
-        doubtful = self._grid.doubtful_near(
-            odom_from_base.x_m, odom_from_base.y_m, reach_m, self.newest_ms
-        )
-        points_m = np.concatenate((self.returns(odom_from_base), moved(base_from_odom, doubtful)))
+        around = (odom_from_base.x_m, odom_from_base.y_m, reach_m, self.newest_ms)
+        hits_m = moved(base_from_odom, self._grid.hits_near(*around))
+        unseen_m = NOTHING
+        if self._shuns_unseen:
+            unseen_m = moved(base_from_odom, self._grid.unseen_near(*around))
         moving = self.moving(now_ns)
         turned = np.empty((len(moving), 5))
         cos, sin = math.cos(base_from_odom.yaw_rad), math.sin(base_from_odom.yaw_rad)
@@ -177,7 +193,7 @@ class Sight:
         turned[:, 2] = cos * moving[:, 2] - sin * moving[:, 3]
         turned[:, 3] = sin * moving[:, 2] + cos * moving[:, 3]
         turned[:, 4] = moving[:, 4]
-        return points_m, turned
+        return Dangers(np.concatenate((self.returns(odom_from_base), hits_m)), unseen_m, turned)
 
 
 def _smoothed(scan: Scan) -> NDArray[np.float32]:

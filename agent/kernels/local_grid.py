@@ -289,7 +289,7 @@ def doubtful_points(
     hits: bool,
     points_m: NDArray[np.float64],
 ) -> int:
-    """Collect the hits around a place, and the centres of the cells that have not been seen.
+    """Collect the hits around a place, or the centres of the cells that have not been seen.
 
     Args:
         origin_m: Lower left corner of the grid.
@@ -300,7 +300,7 @@ def doubtful_points(
         belief: As for :func:`integrate_rays`.
         point_m: The same.
         seen_ms: The same.
-        hits: Whether the hits are wanted too.
+        hits: Whether the hits are wanted, or else what has not been seen.
         points_m: float64 output, shape ``(most, 2)``.
 
     Returns:
@@ -319,6 +319,8 @@ def doubtful_points(
                 if not hits:
                     continue
                 x, y = float(point_m[row, column, 0]), float(point_m[row, column, 1])
+            elif hits:
+                continue
             elif seen_ms[row, column] < since_ms and _can_hide(seen_ms, row, column, since_ms):
                 x = origin_m[0] + (column + 0.5) * resolution_m
                 y = origin_m[1] + (row + 0.5) * resolution_m

@@ -66,6 +66,10 @@ def _side(a: NDArray[np.float64], b: NDArray[np.float64], p: NDArray[np.float64]
     )
 
 
+Disc = tuple[float, float, float]
+Wall = tuple[float, float, float, float]
+
+
 @dataclass(frozen=True)
 class World:
     """What stands: discs (x, y, radius) and walls (x, y of both ends)."""
@@ -487,8 +491,8 @@ def drive(case: Case, brake: bool = True) -> Iterator[Cycle]:
             verdict = governor.stop(now_ns, None)
         else:
             reach_m = governor.reach_m((now_ns - measured_ns) * 1e-9)
-            points_m, moving = sight.dangers(measured_pose, reach_m, measured_ns)
-            governor.see(points_m, measured_ns, moving)
+            dangers = sight.dangers(measured_pose, reach_m, measured_ns)
+            governor.see(dangers.points_m, measured_ns, dangers.moving, dangers.unseen_m)
             period_s = case.period_ns * 1e-9
             verdict = governor.govern(wanted, measured_twist, period_s, now_ns, measured_ns)
         command = verdict.command
@@ -623,7 +627,16 @@ def worlds(clear_m: float = 0.0) -> st.SearchStrategy[World]:
 
     corridors = st.builds(corridor, _rounded(0.8, 3.0, 1), _rounded(-3.0, 3.0, 1),
                           _rounded(-0.4, 0.4, 1))  # fmt: skip
-    return st.builds(World, discs, walls) | st.builds(World, discs, corridors)
+    return st.builds(_with_posts, discs, walls) | st.builds(World, discs, corridors)
+
+
+def _with_posts(discs: tuple[Disc, ...], walls: tuple[Wall, ...]) -> World:
+    """Walls have no thickness: seen end on they fit between two rays, so each ends in posts."""
+    return World((*discs, *(post for wall in walls for post in _posts(wall))), walls)
+
+
+def _posts(wall: Wall) -> tuple[Disc, Disc]:
+    return (*wall[:2], 0.11), (*wall[2:], 0.11)
 
 
 @st.composite
@@ -633,7 +646,11 @@ def cases(draw, planners: tuple[Planner, ...] = PLANNERS, **fixed) -> Case:
     here = np.zeros((1, 3))
     clear = World(
         tuple(d for d in world.discs if World((d,)).gap_m(here, np.array(footprint))[0] > 0.02),
-        tuple(w for w in world.walls if World((), (w,)).gap_m(here, np.array(footprint))[0] > 0.02),
+        tuple(
+            w
+            for w in world.walls
+            if World(_posts(w), (w,)).gap_m(here, np.array(footprint))[0] > 0.02
+        ),
     )
     drawn = {
         "planner": draw(st.sampled_from(planners)),

@@ -328,10 +328,10 @@ class Test2UnknownCountsAsOccupied:
         sight = Sight(mounts, grid, FOOTPRINT, TrackParams())
         bearings = np.linspace(-0.2, 0.2, 90)
         sight.see("lidar", scan_of([3.0] * 90, NOW_NS, bearings), Pose2.identity(), Twist())
-        dangers, _ = sight.dangers(Pose2.identity(), reach_m, NOW_NS)
+        unseen_m = sight.dangers(Pose2.identity(), reach_m, NOW_NS).unseen_m
         for bearing in np.linspace(0.5, math.tau - 0.5, 40):
             place = (reach_m - 0.15) * np.array((math.cos(bearing), math.sin(bearing)))
-            assert np.hypot(*(dangers - place).T).min() < 2.0 * resolution_m, bearing
+            assert np.hypot(*(unseen_m - place).T).min() < 2.0 * resolution_m, bearing
 
     def test_a_wall_behind_that_was_never_seen_is_not_hit(self):
         """Long ways to rest, so that there is much that has not been seen."""

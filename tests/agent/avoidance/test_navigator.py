@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from agent.avoidance.governor import StopReason
 from agent.avoidance.motion import Drive, MotionLimits, MotionModel
-from agent.avoidance.navigator import Navigator, is_there
+from agent.avoidance.navigator import BlindSpots, Navigator, NavigatorParams, is_there
 from agent.avoidance.surroundings import LidarMount
 from agent.geometry.polygon import rectangle
 from agent.geometry.pose import Pose2
@@ -178,3 +178,22 @@ def test_all_lidars_must_see() -> None:
     assert navigator.verdict.reason is StopReason.NO_SCAN
     both = {"a": scan, "b": scan}
     assert navigator.step(both, HERE, Twist(), NO_PATH, goal, CYCLE_NS).forward_mps > 0.0
+
+
+@pytest.mark.parametrize(
+    ("blind_spots", "reason"), [(BlindSpots.OCCUPIED, StopReason.UNSEEN), (BlindSpots.FREE, None)]
+)
+def test_by_a_view_ahead_alone_it_turns_only_if_somebody_answers_for_the_rest(
+    blind_spots: BlindSpots, reason: StopReason | None
+) -> None:
+    params = NavigatorParams(blind_spots=blind_spots)
+    navigator = Navigator(LIMITS, FOOTPRINT, {"nose": LidarMount(Pose2(0.3, 0.0, 0.0))}, params)
+    ahead = np.abs(BEARINGS) < math.pi / 2
+    count = np.count_nonzero(ahead)
+    arrays = (BEARINGS[ahead], *(np.full(count, x, np.float32) for x in (3.0, 0.0)))
+    for cycle in range(10):
+        now_ns = cycle * CYCLE_NS
+        scan = Scan(now_ns, now_ns, *arrays, np.zeros(count, np.uint8))
+        navigator.see("nose", scan, HERE, Twist())
+        verdict = navigator.govern(Twist(0.0, 0.0, 0.5), Twist(), CYCLE_S, now_ns)
+    assert verdict.reason is reason

@@ -84,9 +84,10 @@ def test_what_has_not_been_seen_is_a_danger_and_what_the_robot_stands_on_is_not(
     around = sight_with({"front": LidarMount(HERE)})
     ahead = np.linspace(-1.5, 1.5, 300)
     around.see("front", scan_of(ahead, np.full(300, 3.0), 1_000_000), HERE, STILL)
-    dangers, moving = around.dangers(HERE, 1.0, 1_000_000)
-    assert len(moving) == 0
-    points = dangers[np.hypot(*dangers.T) < 2.0]  # the others are the returns themselves
+    dangers = around.dangers(HERE, 1.0, 1_000_000)
+    assert len(dangers.moving) == 0
+    assert np.hypot(*dangers.points_m.T).min() > 2.0
+    points = dangers.unseen_m
     assert (points[:, 0] < 0.1).all()
     assert (np.abs(points[:, 1]) > 0.1).any()
     assert not ((np.abs(points[:, 0]) < 0.2) & (np.abs(points[:, 1]) < 0.1)).any()
@@ -100,7 +101,7 @@ def test_what_was_seen_is_remembered_out_of_sight():
     turned = Pose2(0.0, 0.0, math.pi)
     far = scan_of(np.linspace(-0.5, 0.5, 200), np.full(200, 1.8), 101_000_000)
     around.see("front", far, turned, STILL)
-    points, _ = around.dangers(turned, 1.2, 101_000_000)
+    points = around.dangers(turned, 1.2, 101_000_000).points_m
     assert np.hypot(points[:, 0] + 1.0, points[:, 1]).min() < 0.03
 
 

@@ -123,11 +123,12 @@ def test_only_where_something_can_hide_is_the_unseen_doubtful() -> None:
         ORIGIN, CELL_M, (0.0, 0.5), 5.0, 0, layers.belief, layers.point, layers.seen, True, found
     )
     cells = {cell_of(x, y) for x, y in found[:count]}
-    assert cells == {(2, 2), (14, 3), (14, 4), (15, 3), (15, 4)}
+    assert cells == {(2, 2)}
     count = kernels.doubtful_points(
         ORIGIN, CELL_M, (0.0, 0.5), 5.0, 0, layers.belief, layers.point, layers.seen, False, found
     )
-    assert {cell_of(x, y) for x, y in found[:count]} == cells - {(2, 2)}
+    cells = {cell_of(x, y) for x, y in found[:count]}
+    assert cells == {(14, 3), (14, 4), (15, 3), (15, 4)}
 
 
 def test_where_the_robot_stands_is_free() -> None:
