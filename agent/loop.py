@@ -17,12 +17,16 @@ from agent.avoidance.governor import StopReason, Verdict
 from agent.avoidance.surroundings import LidarMount
 from agent.driving import Driving
 from agent.errors import (
+    DuplicateZoneSet,
     LocalizationLost,
     LocalizationOdd,
+    LoopLate,
     MessageInvalid,
     OrderRejected,
+    OutsideOfCorridor,
     RouteNotFound,
     WayBlocked,
+    ZoneSetRejected,
 )
 from agent.geometry.pose import Pose2
 from agent.geometry.twist import Twist, twist_of
@@ -31,16 +35,21 @@ from agent.localization.localizer import Localizer
 from agent.mailbox import Inbox, LogEvent, Outbox, Value
 from agent.positioning import Outcome, PoseAnswer, PoseRequest, Positioning
 from agent.route.path import Waypoint
-from agent.streams import BASE_STATUS, ODOMETRY, SCAN, TICK, Stream
-from agent.telemetry.publication import Message
+from agent.streams import BASE_STATUS, ODOMETRY, TICK, ScanPace, Stream
+from agent.telemetry.publication import Message, Publication
 from agent.vda5050.actions.handler import LOCAL, Maneuver
+from agent.vda5050.corridor_watch import breach_m
+from agent.vda5050.identity import Identity
 from agent.vda5050.instant_actions import InstantActionRunner
-from agent.vda5050.messages import ActionStatus, Load, Responses, decode
+from agent.vda5050.messages import ActionStatus, Load, Responses, ZoneSetState, decode
 from agent.vda5050.order_book import OrderBook
 from agent.vda5050.order_memory import OrderMemory
-from agent.vda5050.reading import read_already
+from agent.vda5050.preparation import Preparation
+from agent.vda5050.reading import read_already, zone_set_of
 from agent.vda5050.situation import Situation
 from agent.vda5050.state_report import StateReport
+from agent.vda5050.storage.catalog import Catalog
+from agent.vda5050.zones.guard import Way, ZoneGuard
 from drivers.errors import DeviceFault, HaulierError, StreamStale
 from drivers.measurement import BaseStatus, Odometry, Scan
 from drivers.runner import DeviceState, Phase
@@ -50,8 +59,10 @@ LEAST_INTACT_SHARE = 0.75  # of a revolution's rays; with fewer it says too litt
 LEAST_RETURN_SHARE = 0.05  # of the rays; a covered lidar returns nothing, which is not free space
 LEAST_SWEEP_S = 0.02  # over less, counts of an encoder make no speed
 FOLD_NS = 30_000_000_000
+LATE_TOLD_NS = 2_000_000_000  # an error shorter than a state interval would never be seen
 STANDSTILL_MPS = 0.01
 STANDSTILL_RADPS = 0.01
+NEAR_LEGS = 3  # of the way ahead that zones are compared with
 MOST_ANSWERS = 16  # to people at the robot, who ask for theirs within a second
 
 Level: TypeAlias = Literal["info", "warning", "error"]
@@ -99,22 +110,31 @@ class Agent:
         battery: Battery,
         footprints: Footprints,
         memory: OrderMemory,
+        catalog: Catalog,
+        zone_guard: ZoneGuard,
+        identity: Identity,
     ) -> None:
         self._lidars = lidars
         self._localizer = localizer
         self._positioning = positioning
         self._order_book = order_book
         self._instant_actions = instant_actions
+        self._hibernation = instant_actions.hibernation
         self._state_report = state_report
         self._driving = driving
         self._battery = battery
         self._footprints = footprints
         self._memory = memory
+        self._catalog = catalog
+        self._zone_guard = zone_guard
+        self._identity = identity
+        self._bound_for: tuple[str, int] | None = None
         self._actions = instant_actions.order_actions
         self._action_statuses: dict[str, ActionStatus] = {}
         self._loads: tuple[Load, ...] = ()
         self._under_way = self._maneuvers = False
         self._good_scan_ns: dict[str, int] = {}
+        self._paces = {lidar: ScanPace() for lidar in lidars}
         self._odometry: Odometry | None = None
         self._base_status: BaseStatus | None = None
         self._devices: dict[str, DeviceState] = {}
@@ -129,8 +149,10 @@ class Agent:
         self._map_id = positioning.map_id
         self._pose_answers: dict[str, PoseAnswer] = {}
         self._last_tick_ns: int | None = None
+        self._late_until_ns = 0
         self._latched = False
         self._releases_base = False
+        self._faults_told: tuple[HaulierError, ...] = ()
         self._dropped = 0
         self._dropped_noted = 0
         self._folded_ns = 0
@@ -148,11 +170,17 @@ class Agent:
             TICK.stale_after_ns if self._last_tick_ns is None else now_ns - self._last_tick_ns
         )
         self._last_tick_ns = now_ns
+        if period_ns > TICK.stale_after_ns:
+            self._late_until_ns = now_ns + LATE_TOLD_NS
         if inbox.acknowledged and not self._latched:
             self._actions.trigger(LOCAL)
+        self._memory.note_kept(inbox.kept)
         self._take_measurements(inbox, now_ns)
         self._localizer.advance()
         self._estimate = self._localizer.estimate(now_ns)
+        self._catalog.take_outcomes(inbox.stored)
+        for refused in self._catalog.take_refused():
+            self._state_report.reject(refused)
         self._take_messages(inbox, now_ns)
         for request in inbox.pose_requests:
             self._take_pose_request(request, now_ns)
@@ -163,20 +191,44 @@ class Agent:
         self._order_book.expire(inbox.utc_ns)
         if self._memory.pending:
             self._take_up(self._situation(now_ns, inbox.utc_ns))
+        self._look_at_zones(now_ns, inbox.utc_ns)
         self._verdict = self._move(now_ns, period_ns)
         self._note_motion(now_ns)
         self._fold_drops(now_ns)
         situation = self._act(self._situation(now_ns, inbox.utc_ns, answers))
-        publications = self._state_report.publications(
-            situation, self._order_book, self._instant_actions
-        )
+        self._faults_told = situation.faults
+        self._renew_map(now_ns)
+        publications = self._report(situation)
         return Outbox(
             self._verdict.command,
             self._estimate,
             publications,
             tuple(self._events),
+            self._catalog.take_tasks(),
             self._releases_base,
+            self._hibernation.is_asleep,
+            self._hibernation.is_off,
         )
+
+    def _report(self, situation: Situation) -> tuple[Publication, ...]:
+        """Tell the platform, unless the robot hibernates (3.0, section 6.2.3.1)."""
+        was_asleep = self._hibernation.is_asleep
+        told = () if was_asleep else self._publications(situation)
+        self._hibernation.advance(situation.utc_ns, told=self._state_report.is_told)
+        if was_asleep != self._hibernation.is_asleep:
+            self._log("robot.woke" if was_asleep else "robot.slept", "info")
+        if was_asleep and not self._hibernation.is_asleep:
+            self._state_report.request()
+            told = self._publications(situation)
+        return told
+
+    def _publications(self, situation: Situation) -> tuple[Publication, ...]:
+        return self._state_report.publications(situation, self._order_book, self._instant_actions)
+
+    @property
+    def preparation(self) -> Preparation:
+        """What understands orders before the loop sees them; any thread may use it."""
+        return self._order_book.preparation
 
     @property
     def memory(self) -> OrderMemory:
@@ -198,6 +250,10 @@ class Agent:
         if not self._memory.pending:
             self._actions.advance(situation, self._order_book)
         self._instant_actions.advance(situation, self._order_book)
+        for request in self._actions.take_pose_requests():
+            self._state_pose(request, situation.now_ns)
+        for node_id in self._actions.take_stated_nodes():
+            self._order_book.stand_on(node_id)
         self._note_actions()
         for report in self._actions.take_reports():
             status = json.dumps(self.status(situation.now_ns))
@@ -208,6 +264,8 @@ class Agent:
             acting=not self._actions.idle,
             loads=self._actions.loads,
             charging=self._actions.charging,
+            maps=self._catalog.states,
+            zone_sets=self._zone_sets,
         )
 
     def _note_actions(self) -> None:
@@ -228,7 +286,9 @@ class Agent:
         loads = self._actions.loads
         if loads != self._loads:
             self._loads = loads
-            self._driving.carry(self._footprints.under(loads), is_loaded=bool(loads))
+            outline = self._footprints.under(loads)
+            self._driving.carry(outline, is_loaded=bool(loads))
+            self._zone_guard.take_shape(outline)
             self._log("load.changed", "info", loads=len(loads))
         is_idle = self._order_book.idle and self._actions.idle
         if is_idle and self._under_way and not self._order_book.record.cancelled:
@@ -279,6 +339,7 @@ class Agent:
         if not is_intact or returns < max(1.0, LEAST_RETURN_SHARE * scan.ranges_m.size):
             return
         self._good_scan_ns[lidar] = scan.stamp_ns
+        self._paces[lidar].note(measured.stamp_ns, measured.received_ns)
         if (maneuver := self._actions.maneuver) is not None:
             maneuver.see(lidar, scan)
         odom_from_base = self._localizer.odom_from_base_at(scan.stamp_ns)
@@ -298,11 +359,13 @@ class Agent:
             except OrderRejected as rejection:
                 self._state_report.reject(rejection)
                 self._log("order.rejected", "warning", reason=rejection.detail)
-            except MessageInvalid as error:
+            except (MessageInvalid, ZoneSetRejected, DuplicateZoneSet) as error:
                 self._state_report.reject(error)
                 self._log("message.refused", "warning", topic=message.topic, reason=error.detail)
 
     def _take_message(self, message: Message, situation: Situation) -> None:
+        if self._hibernation.is_asleep and message.topic != "instantActions":
+            return
         before = (self._order_book.order_id, self._order_book.order_update_id)
         match message.topic:
             case "order":
@@ -314,7 +377,11 @@ class Agent:
                     self._state_report.accept()
                     self._log("order.accepted", "info", order_id=after[0], order_update_id=after[1])
             case "responses":
-                self._order_book.answer(decode(Responses, message.payload))
+                answers = decode(Responses, message.payload)
+                self._order_book.answer(answers)
+                self._zone_guard.answer(answers.responses)
+            case "zoneSet":
+                self._catalog.receive(zone_set_of(message, self._identity))
             case "instantActions":
                 was_cancelled = self._order_book.record.cancelled
                 self._instant_actions.receive(message.payload, self._order_book)
@@ -329,7 +396,11 @@ class Agent:
         if map_id not in (None, self._positioning.map_id) and not book.idle:
             reason = f"order {book.order_id} is active on another map; cancel it first"
             self._positioning.refuse(request, reason)
-        elif self._positioning.ask(request, now_ns):
+        else:
+            self._state_pose(request, now_ns)
+
+    def _state_pose(self, request: PoseRequest, now_ns: int) -> None:
+        if self._positioning.ask(request, now_ns):
             pose = request.pose
             where = {} if pose is None else asdict(pose)
             self._log("pose.set", "info", by=request.request_id, **where)
@@ -347,6 +418,19 @@ class Agent:
         yaw_rad = estimate.map_from_base.yaw_rad if entry.yaw_rad is None else entry.yaw_rad
         self._positioning.enter(map_id, Pose2(entry.x_m, entry.y_m, yaw_rad))
         self._begin_anew(now_ns)
+
+    def _renew_map(self, now_ns: int) -> None:
+        """Go on on the version of the present map that was enabled in this tick."""
+        for map_id in self._catalog.take_rezoned():
+            self._log("zones.enabled", "info", map_id=map_id)
+            if map_id == self._map_id:
+                self._driving.enter(map_id)
+        for map_id in self._catalog.take_renewed():
+            self._log("map.enabled", "info", map_id=map_id)
+            if map_id == self._map_id and self._estimate is not None:
+                self._positioning.renew(self._estimate)
+                self._driving.enter(map_id)
+                self._begin_anew(now_ns)
 
     def _begin_anew(self, now_ns: int) -> None:
         """Take the pose from the localizer again, and the path from there."""
@@ -366,6 +450,8 @@ class Agent:
             return self._driving.stop(now_ns, StopReason.NOT_LOCALIZED)
         if self._actions.paused:
             return self._driving.stop(now_ns, StopReason.PAUSED)
+        if (area := self._zone_guard.violated) is not None:
+            return self._driving.stop(now_ns, StopReason.ZONE, area.zone.zone_id)
         maneuver = self._actions.maneuver
         if maneuver is not None:
             return self._maneuver(maneuver, estimate, odometry, period_ns, now_ns)
@@ -378,11 +464,18 @@ class Agent:
         if map_id not in (None, self._map_id):
             self._change_map(map_id, estimate, now_ns)
             return self._driving.stop(now_ns, StopReason.MAP_CHANGE)
+        stretch = self._stretch
+        bound_for = (self._order_book.order_id, stretch[0].sequence_id) if stretch else None
+        if self._corridor_error() is not None:
+            return self._driving.stop(now_ns, StopReason.OUT_OF_CORRIDOR)
+        if (area := self._zone_guard.holder) and bound_for == self._bound_for is not None:
+            return self._driving.stop(now_ns, StopReason.ZONE, area.zone.zone_id)
+        self._bound_for = bound_for
         driven = self._driving.step(
             estimate.map_from_base,
             _pose(odometry),
             _twist(odometry),
-            self._stretch,
+            self._within_limits(stretch),
             period_ns * 1e-9,
             now_ns,
             odometry.stamp_ns,
@@ -413,6 +506,38 @@ class Agent:
             odometry.stamp_ns,
         )
 
+    def _look_at_zones(self, now_ns: int, utc_ns: int) -> None:
+        """See what the zones on the way ask for."""
+        estimate, odometry = self._estimate, self._odometry
+        if estimate is None or odometry is None or not estimate.localized:
+            return
+        areas = self._catalog.zones.areas(self._map_id)
+        stretch = self._stretch
+        curves = (waypoint.line_m for waypoint in stretch[:NEAR_LEGS])
+        way = Way(
+            estimate.map_from_base,
+            self._driving.planned_path_m if stretch and areas else np.empty((0, 2)),
+            tuple(line_m for line_m in curves if line_m is not None),
+            abs(odometry.forward_mps),
+        )
+        self._zone_guard.look(areas, way, now_ns, utc_ns)
+
+    def _within_limits(self, stretch: tuple[Waypoint, ...]) -> tuple[Waypoint, ...]:
+        """Return the way with the speed that zones allow now (3.0, section 6.4.1.1).
+
+        A route that is searched while the robot stands has its speed from the beginning on; as
+        nobody knows yet where it leads, it is the lowest of any zone.
+        """
+        guard = self._zone_guard
+        most = guard.slowest_mps if self._verdict.command.is_stop else guard.speed_mps
+        if math.isinf(most):
+            return stretch
+        near = (
+            replace(w, max_speed_mps=min(most, w.max_speed_mps or most))
+            for w in stretch[:NEAR_LEGS]
+        )
+        return (*near, *stretch[NEAR_LEGS:])
+
     @property
     def _stretch(self) -> tuple[Waypoint, ...]:
         """The way up to the first node where an action lets the robot stand."""
@@ -425,7 +550,11 @@ class Agent:
         status, estimate = self._base_status, self._estimate
         sight = self._driving.navigator.sight
         seen_ns = {lidar: sight.stamp_ns(lidar) for lidar in self._lidars}
-        blind = [n for n, ns in seen_ns.items() if not self._is_current(n, ns, SCAN, now_ns)]
+        blind = [
+            name
+            for name, newest_ns in seen_ns.items()
+            if not self._is_current(name, newest_ns, self._paces[name].stream, now_ns)
+        ]
         checks = (
             (StopReason.E_STOP, status is not None and status.e_stop),
             (StopReason.BUMPER, status is not None and status.bumper),
@@ -495,12 +624,31 @@ class Agent:
             acting=not self._actions.idle,
             loads=self._actions.loads,
             charging=self._actions.charging,
+            maps=self._catalog.states,
+            zone_sets=self._zone_sets,
+            zone_requests=self._zone_guard.requests,
+            way_m=self._way_m,
         )
+
+    def _way_m(self) -> NDArray[np.float64]:
+        """Return the way that is being driven, from where the robot is now."""
+        estimate = self._estimate
+        if estimate is None or not self._order_book.waypoints:
+            return np.empty((0, 2))
+        here = estimate.map_from_base
+        return np.concatenate(([[here.x_m, here.y_m]], self._driving.planned_path_m[1:]))
+
+    @property
+    def _zone_sets(self) -> tuple[ZoneSetState, ...] | None:
+        return self._catalog.zones.states if self._identity.version.startswith("3.") else None
 
     def _faults(self, now_ns: int) -> tuple[HaulierError, ...]:
         """Return the errors that hold right now."""
         faults: list[HaulierError] = []
-        newest = [(lidar, self._good_scan_ns.get(lidar), SCAN) for lidar in self._lidars]
+        newest = [
+            (lidar, self._good_scan_ns.get(lidar), self._paces[lidar].stream)
+            for lidar in self._lidars
+        ]
         newest.append((BASE, _stamp_ns(self._odometry), ODOMETRY))
         for device, newest_ns, stream in newest:
             state = self._devices.get(device)
@@ -512,31 +660,57 @@ class Agent:
             bumper = ("bumper pressed",) if self._base_status.bumper else ()
             for fault in (*self._base_status.faults, *bumper):
                 faults.append(DeviceFault(fault, device=BASE, fault=fault))
+        if self._late_until_ns > now_ns:
+            faults.append(LoopLate("the control loop came late, and the robot stood for it"))
         if self._is_blind:
             lidars = " and ".join(self._lidars)
             faults.append(DeviceFault(StopReason.COVERED, device=lidars, fault="covered"))
         estimate = self._estimate
-        if estimate is not None and not estimate.localized:
+        if estimate is None:
+            faults.append(LocalizationLost("there is no pose yet", mapId=self._map_id))
+        elif not estimate.localized:
             faults.append(LocalizationLost(estimate.reason, mapId=self._map_id))
-        elif estimate is not None and estimate.warning:
+        elif estimate.warning:
             faults.append(LocalizationOdd(estimate.warning, mapId=self._map_id))
         if (way_error := self._way_error()) is not None:
             faults.append(way_error)
+        if (corridor_error := self._corridor_error()) is not None:
+            faults.append(corridor_error)
+        faults += self._zone_guard.faults(**self._destination)
         return tuple(faults)
 
     def _way_error(self) -> HaulierError | None:
         """Return why the robot does not get to the next node, with the references of 7.1."""
-        driving, book = self._driving, self._order_book
-        references = {"orderId": book.order_id}
-        if book.node_states:
-            references["nodeId"] = book.node_states[0].node_id
-        if book.edge_states:
-            references["edgeId"] = book.edge_states[0].edge_id
+        driving, references = self._driving, self._destination
         if driving.obstruction is not None:
             return RouteNotFound(driving.obstruction, **references)
         if driving.is_blocked:
             return WayBlocked("obstacles let the robot go nowhere", **references)
         return None
+
+    def _corridor_error(self) -> HaulierError | None:
+        """Return that the robot has left the corridor of its edge (3.0, section 6.1.5)."""
+        estimate, stretch = self._estimate, self._stretch
+        begin = self._order_book.record.last_position
+        if estimate is None or not stretch or begin is None or begin.map_id != self._map_id:
+            return None
+        begin_m = np.array([begin.x, begin.y])
+        beyond_m = breach_m(estimate.map_from_base, begin_m, stretch[0])
+        if beyond_m == 0.0:
+            return None
+        # The distance is in the text alone: it drifts, and the error stays the same.
+        return OutsideOfCorridor(f"{beyond_m:.2f} m outside of the corridor", **self._destination)
+
+    @property
+    def _destination(self) -> dict[str, str]:
+        """Where the robot is on its way to, as errors refer to it (section 7.1)."""
+        book = self._order_book
+        references = {"orderId": book.order_id}
+        if book.node_states:
+            references["nodeId"] = book.node_states[0].node_id
+        if book.edge_states:
+            references["edgeId"] = book.edge_states[0].edge_id
+        return references
 
     def _note_device(self, state: DeviceState) -> None:
         error = state.error
@@ -642,6 +816,15 @@ class Agent:
                 },
                 "loads": len(self._actions.loads),
             },
+            "wheels": self._wheels_status(),
+            "faults": [
+                {
+                    "code": fault.code,
+                    "about": " ".join(fault.context.values()),
+                    "detail": fault.detail,
+                }
+                for fault in self._faults_told
+            ],
             "way_error": _error(self._way_error()),
             "battery": self._battery_status(),
             "localization": asdict(self._localizer.counters),
@@ -677,6 +860,12 @@ class Agent:
             return []
         points_m = self._driving.navigator.sight.returns(_pose(odometry))
         return [estimate.map_from_base.transform(float(x), float(y)) for x, y in points_m]
+
+    def _wheels_status(self) -> dict[str, float] | None:
+        odometry = self._odometry
+        if odometry is None:
+            return None
+        return {"forward_mps": odometry.forward_mps, "yaw_rate_radps": odometry.yaw_rate_radps}
 
     def _battery_status(self) -> dict[str, float] | None:
         status = self._base_status

@@ -10,6 +10,7 @@ from agent.errors import BrokerUnavailable
 from agent.localization.estimate import PoseEstimate
 from agent.positioning import PoseRequest
 from agent.telemetry.publication import Message, Publication
+from agent.vda5050.storage.errand import Outcome, Task
 from drivers.driver import Event
 from drivers.measurement import BaseStatus, Odometry, Scan, VelocityCommand
 from drivers.runner import DeviceState
@@ -33,8 +34,11 @@ class Inbox:
         devices: Transitions of the devices, oldest first.
         messages: Messages of the platform, oldest first.
         pose_requests: What people at the robot ask of localization, oldest first.
+        stored: What has come of what the storage was to do, oldest first.
         acknowledged: Somebody at the robot says that it may drive again.
         broker: Why the platform cannot be reached, None while it can.
+        kept: How many snapshots of the order would survive a power cut by now, of those that were
+            to be kept so far; None where none is.
         dropped: Scans, odometry samples and messages that were replaced or refused unread.
     """
 
@@ -45,9 +49,11 @@ class Inbox:
     devices: tuple[DeviceState, ...] = ()
     messages: tuple[Message, ...] = ()
     pose_requests: tuple[PoseRequest, ...] = ()
+    stored: tuple[Outcome, ...] = ()
     acknowledged: bool = False
     broker: BrokerUnavailable | None = None
     dropped: int = 0
+    kept: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +74,20 @@ class Outbox:
         estimate: Where the robot is.
         publications: For the platform.
         events: For the log.
+        tasks: For the storage.
         releases_base: The base is to be told that an emergency stop is over.
+        hibernates: The platform is to be told that the robot sleeps, and not that it is there.
+        shuts_down: The agent is to end, as the platform wants.
     """
 
     command: VelocityCommand
     estimate: PoseEstimate | None
     publications: tuple[Publication, ...]
     events: tuple[LogEvent, ...]
+    tasks: tuple[Task, ...] = ()
     releases_base: bool = False
+    hibernates: bool = False
+    shuts_down: bool = False
 
 
 class Mailbox:
@@ -95,6 +107,7 @@ class Mailbox:
         self._devices: list[DeviceState] = []
         self._messages: deque[Message] = deque()
         self._pose_requests: list[PoseRequest] = []
+        self._stored: list[Outcome] = []
         self._acknowledged = False
         self._dropped = 0
 
@@ -129,6 +142,11 @@ class Mailbox:
                 self._pose_requests.append(request)
         return taken
 
+    def put_stored(self, outcome: Outcome) -> None:
+        """Take what has come of something that the storage was to do."""
+        with self._lock:
+            self._stored.append(outcome)
+
     def put_acknowledgement(self) -> None:
         """Take note that somebody at the robot says that it may drive again."""
         with self._lock:
@@ -145,6 +163,7 @@ class Mailbox:
                 tuple(self._devices),
                 tuple(self._messages),
                 tuple(self._pose_requests),
+                tuple(self._stored),
                 self._acknowledged,
                 broker,
                 self._dropped,
@@ -157,6 +176,7 @@ class Mailbox:
                 self._devices,
                 self._messages,
                 self._pose_requests,
+                self._stored,
             ):
                 taken.clear()
             self._dropped = 0

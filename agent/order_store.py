@@ -8,7 +8,7 @@ directory). The first line holds what the second one is checked against.
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,7 +18,7 @@ from agent.errors import RecordInvalid
 FORMAT = "haulier order 1"
 MOST_BYTES = 64_000_000  # a thousand nodes with many actions take a few; more is no file of ours
 
-Snapshot: TypeAlias = Callable[[], Mapping[str, Any]]
+Snapshot: TypeAlias = Callable[[], bytes]
 
 
 class OrderStore:
@@ -31,7 +31,7 @@ class OrderStore:
         self._newest: Snapshot | None = None
         self._closed = False
         self._failure: str | None = None
-        self._written = 0
+        self._asked = self._settled = self._written = 0
 
     @property
     def failure(self) -> str | None:
@@ -42,6 +42,14 @@ class OrderStore:
     def written(self) -> int:
         """How many snapshots were written so far."""
         return self._written
+
+    @property
+    def settled(self) -> int:
+        """How many of the snapshots so far are on the disk, or in vain: there is a newer one.
+
+        One that could not be written counts too: a robot with a full disk goes on, and tells.
+        """
+        return self._settled
 
     def load(self) -> dict[str, Any] | None:
         """Return the snapshot that was kept last, None where there is none.
@@ -69,10 +77,11 @@ class OrderStore:
         """Have a snapshot written soon in place of all before; returns at once.
 
         Args:
-            snapshot: Returns it as plain JSON values; called by the writing thread.
+            snapshot: Returns it as JSON text; called by the writing thread.
         """
         with self._changed:
             self._newest = snapshot
+            self._asked += 1
             self._changed.notify()
 
     def close(self) -> None:
@@ -87,6 +96,7 @@ class OrderStore:
             with self._changed:
                 self._changed.wait_for(lambda: self._newest is not None or self._closed)
                 snapshot, self._newest = self._newest, None
+                number = self._asked
             if snapshot is None:
                 return
             try:
@@ -96,9 +106,9 @@ class OrderStore:
             else:
                 self._failure = None
                 self._written += 1
+            self._settled = number
 
-    def _write(self, snapshot: Mapping[str, Any]) -> None:
-        body = json.dumps(snapshot, separators=(",", ":"), allow_nan=False).encode()
+    def _write(self, body: bytes) -> None:
         head = json.dumps({"format": FORMAT, "bytes": len(body), "blake2b": _checksum(body)})
         beside = self._path.with_name(f"{self._path.name}.new")
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -117,6 +117,19 @@ class Positioning:
             self._localizer.change_map(self._places[map_id], pose, self._spread)
             self.map_id = map_id
 
+    def renew(self, estimate: PoseEstimate) -> None:
+        """Go on where the robot is on another version of the present map.
+
+        A robot that did not know where it was searches the new one.
+
+        Raises:
+            MapError: The robot stands outside of it.
+        """
+        pose = estimate.map_from_base
+        self._localizer.change_map(self._places[self.map_id], pose, self._spread)
+        if not estimate.localized:
+            self._localizer.relocalize()
+
     def advance(self, estimate: PoseEstimate | None, now_ns: int) -> tuple[PoseAnswer, ...]:
         """Return the answers that have come up since the last call."""
         request = self._request

@@ -322,7 +322,12 @@ class Localizer:
         return reported
 
     def _is_frozen(self, lidar: str, scan: Scan, odom_from_base: Pose2) -> bool:
-        """Whether a lidar shows to the last digit what it showed elsewhere: noise forbids that."""
+        """Whether a lidar shows to the last digit what it showed elsewhere: noise forbids that.
+
+        One that shows nothing at all is covered, and told as such.
+        """
+        if not np.isfinite(scan.ranges_m).any():
+            return False
         ranges = scan.ranges_m.tobytes()
         before = self._shown.get(lidar)
         if before is None or before[0] != ranges:

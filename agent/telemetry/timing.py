@@ -23,6 +23,15 @@ class LoopTiming:
         self.cycles += 1
         self.overruns += ended_ns - deadline_ns > self._period_ns
 
+    def recent(self, count: int) -> dict[str, list[float]]:
+        """Return lateness and work of the last cycles in ms, oldest first, as far as kept."""
+        count = max(0, min(count, self.cycles, KEPT))
+        slots = np.arange(self.cycles - count, self.cycles) % KEPT
+        return {
+            "lateness_ms": (self._lateness_ns[slots] * 1e-6).round(3).tolist(),
+            "work_ms": (self._work_ns[slots] * 1e-6).round(3).tolist(),
+        }
+
     def status(self) -> dict[str, float]:
         """Return counts, and percentiles in ms over the cycles kept."""
         kept = min(self.cycles, KEPT)

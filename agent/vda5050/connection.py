@@ -10,7 +10,11 @@ from agent.vda5050.topics import FROM_ROBOT, Topic, publication
 
 
 class ConnectionReport:
-    """Makes the messages of the topic ``connection``; used by the broker's thread alone."""
+    """Makes the messages of the topic ``connection``; used by the broker's thread.
+
+    Attributes:
+        hibernates: Whether the robot sleeps while it is connected; may be set by any thread.
+    """
 
     def __init__(
         self, identity: Identity, clock: Clock, topics: Mapping[str, Topic] = FROM_ROBOT
@@ -18,10 +22,12 @@ class ConnectionReport:
         self._topics = topics
         self._headers = HeaderCounter(identity)
         self._clock = clock
+        self.hibernates = False
 
     def online(self) -> Publication:
-        """Return what to send after every connect."""
-        return self._message(ConnectionState.ONLINE)
+        """Return what to send after every connect, and as the robot falls asleep or wakes up."""
+        state = ConnectionState.HIBERNATING if self.hibernates else ConnectionState.ONLINE
+        return self._message(state)
 
     def offline(self) -> Publication:
         """Return what to send before a wanted disconnect."""

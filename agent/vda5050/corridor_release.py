@@ -7,17 +7,15 @@ to its line, or goes back to it.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from agent.vda5050.messages import (
     Edge,
     EdgeRequest,
     EdgeRequestType,
-    GrantType,
     ReleaseLossBehavior,
-    RequestStatus,
     Response,
 )
+from agent.vda5050.permit import Permit
 
 MOST_REQUESTS = 4  # edges ahead that are asked for at once
 
@@ -25,10 +23,7 @@ MOST_REQUESTS = 4  # edges ahead that are asked for at once
 @dataclass(slots=True)
 class _Request:
     edge: Edge
-    request_id: str
-    status: RequestStatus = RequestStatus.REQUESTED
-    expires_ns: int | None = None
-    refused: bool = False
+    permit: Permit
 
 
 class CorridorRelease:
@@ -43,14 +38,14 @@ class CorridorRelease:
         """What the state has to tell of them."""
         return tuple(
             EdgeRequest(
-                request_id=request.request_id,
+                request_id=request.permit.request_id,
                 request_type=EdgeRequestType.CORRIDOR,
                 edge_id=request.edge.edge_id,
                 sequence_id=request.edge.sequence_id,
-                request_status=request.status,
+                request_status=request.permit.status,
             )
             for request in self._requests.values()
-            if not request.refused
+            if not request.permit.refused
         )
 
     def clear(self) -> None:
@@ -70,7 +65,7 @@ class CorridorRelease:
             request = kept.get(edge.sequence_id)
             if request is None:
                 self._count += 1
-                request = _Request(edge, f"corridor {self._count} {edge.edge_id}")
+                request = _Request(edge, Permit(f"corridor {self._count} {edge.edge_id}"))
             self._requests[edge.sequence_id] = request
 
     def is_open(self, edge: Edge) -> bool:
@@ -78,14 +73,14 @@ class CorridorRelease:
         if not needs_release(edge):
             return True
         request = self._requests.get(edge.sequence_id)
-        return request is not None and request.status is RequestStatus.GRANTED
+        return request is not None and request.permit.is_granted
 
     def must_stop(self, edge: Edge) -> bool:
         """Whether the robot has to stand on an edge because its release was lost."""
         request, corridor = self._requests.get(edge.sequence_id), edge.corridor
         return (
             request is not None
-            and request.status in (RequestStatus.REVOKED, RequestStatus.EXPIRED)
+            and request.permit.is_lost
             and corridor is not None
             and corridor.release_loss_behavior is ReleaseLossBehavior.STOP
         )
@@ -96,47 +91,20 @@ class CorridorRelease:
         Returns:
             Whether anything has changed.
         """
-        by_id = {request.request_id: request for request in self._requests.values()}
-        changed = False
-        for response in responses:
-            request = by_id.get(response.request_id)
-            if request is None:
-                continue
-            before = (request.status, request.refused, request.expires_ns)
-            match response.grant_type:
-                case GrantType.GRANTED:
-                    request.status, request.refused = RequestStatus.GRANTED, False
-                    request.expires_ns = _utc_ns(response.lease_expiry)
-                case GrantType.REJECTED:
-                    request.status, request.refused = RequestStatus.REQUESTED, True
-                case GrantType.REVOKED if request.status is RequestStatus.GRANTED:
-                    request.status = RequestStatus.REVOKED
-                case _:  # queued: it goes on waiting
-                    pass
-            changed |= before != (request.status, request.refused, request.expires_ns)
-        return changed
+        by_id = {request.permit.request_id: request.permit for request in self._requests.values()}
+        changes = [
+            by_id[response.request_id].answer(response)
+            for response in responses
+            if response.request_id in by_id
+        ]
+        return any(changes)
 
     def expire(self, utc_ns: int) -> bool:
         """Let leases run out; returns whether one did."""
-        over = [
-            request
-            for request in self._requests.values()
-            if request.status is RequestStatus.GRANTED
-            and request.expires_ns is not None
-            and utc_ns >= request.expires_ns
-        ]
-        for request in over:
-            request.status = RequestStatus.EXPIRED
-        return bool(over)
+        over = [request.permit.expire(utc_ns) for request in self._requests.values()]
+        return any(over)
 
 
 def needs_release(edge: Edge) -> bool:
     """Whether an edge has a corridor that has to be asked for."""
     return edge.corridor is not None and bool(edge.corridor.release_required)
-
-
-def _utc_ns(timestamp: str | None) -> int | None:
-    if timestamp is None:
-        return None
-    moment = datetime.fromisoformat(timestamp)
-    return round(moment.astimezone(UTC).timestamp() * 1e9)

@@ -78,6 +78,13 @@ _PREDEFINED: Mapping[str, ErrorType] = MappingProxyType(
         "actionError": ErrorType.INVALID_INSTANT_ACTION,
         "localizationLost": ErrorType.LOCALIZATION_ERROR,
         "noRouteError": ErrorType.NODE_UNREACHABLE,
+        "unsupportedParameter": ErrorType.UNSUPPORTED_PARAMETER,
+        "blockedZoneViolation": ErrorType.BLOCKED_ZONE_VIOLATION,
+        "releaseLost": ErrorType.RELEASE_LOST,
+        "outsideOfCorridor": ErrorType.OUTSIDE_OF_CORRIDOR,
+        "duplicateMap": ErrorType.DUPLICATE_MAP,
+        "duplicateZoneSet": ErrorType.DUPLICATE_ZONE_SET,
+        "insufficientMemory": ErrorType.INSUFFICIENT_MEMORY,
         ORDER_UPDATE_ERROR: ErrorType.VALIDATION_FAILURE,
     }
 )

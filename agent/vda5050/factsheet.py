@@ -1,5 +1,6 @@
 """What the robot is and what it can do (VDA 5050 2.1, section 6.15; 3.0, 6.10)."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -7,6 +8,7 @@ from annotated_types import Ge, Gt, Le
 
 from agent.vda5050.actions.handling import LOAD_POSITION
 from agent.vda5050.actions.registry import ActionRegistry
+from agent.vda5050.datasheet import Datasheet
 from agent.vda5050.instant_actions import MOST_ACTIONS, SUPPORTED
 from agent.vda5050.messages import (
     ActionScope,
@@ -34,8 +36,12 @@ from agent.vda5050.messages import (
     ValueType,
     VehicleConfig,
     VersionInfo,
+    ZoneType,
 )
 from agent.vda5050.order_book import MOST_NODES
+from agent.vda5050.zones.zone_book import MOST_ZONES
+
+NO_DATASHEET = Datasheet()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +50,6 @@ class Vehicle:
 
     Attributes:
         series: Name of the robot's series.
-        description: What a person should know about the series.
         software_version: Of the agent, empty where it is of no interest.
         length_m: Along the robot's x axis.
         width_m: Along its y axis.
@@ -56,11 +61,13 @@ class Vehicle:
         acceleration_mps2: Largest acceleration.
         deceleration_mps2: Largest deceleration.
         max_load_kg: Largest mass it may carry.
+        zones: Types of zones that it obeys.
+        loaded_m: Its outline with a load, x and y of each corner; empty where it is the same.
+        datasheet: What only its builder knows.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
     series: str
-    description: str = ""
     software_version: str = ""
     length_m: Annotated[float, Gt(0), Le(10)]
     width_m: Annotated[float, Gt(0), Le(5)]
@@ -72,6 +79,9 @@ class Vehicle:
     acceleration_mps2: Annotated[float, Gt(0), Le(10)]
     deceleration_mps2: Annotated[float, Gt(0), Le(10)]
     max_load_kg: Annotated[float, Ge(0), Le(100_000)] = 0.0
+    zones: tuple[ZoneType, ...] = ()
+    loaded_m: tuple[tuple[float, float], ...] = ()
+    datasheet: Datasheet = NO_DATASHEET
 
 
 # What is not in this table is not supported (section 6.15.1, protocolFeatures).
@@ -91,7 +101,8 @@ OPTIONAL_PARAMETERS = (
     ("order.edges.length", Support.SUPPORTED, "not needed"),
 )
 
-# All are mandatory (section 6.8.1); an action that is not in this table takes none.
+# All but a few are mandatory (section 6.8.1); an action that is not in this table takes none.
+OPTIONAL = ("wakeUpTime", "orderId")
 PARAMETERS = {
     "initPosition": (
         ("x", ValueType.FLOAT),
@@ -102,23 +113,38 @@ PARAMETERS = {
     ),
     "retry": (("actionId", ValueType.STRING),),
     "skipRetry": (("actionId", ValueType.STRING),),
+    "startHibernation": (("wakeUpTime", ValueType.STRING),),
+    "cancelOrder": (("orderId", ValueType.STRING),),
 }
 
 
 def factsheet(
-    header: HeaderFields, vehicle: Vehicle, timing: Timing, registry: ActionRegistry
+    header: HeaderFields,
+    vehicle: Vehicle,
+    timing: Timing,
+    registry: ActionRegistry,
+    at_once: Mapping[str, str] = SUPPORTED,
 ) -> Factsheet:
-    """Return the factsheet of a differential-drive robot that finds its way by natural features."""
+    """Return the factsheet of a differential-drive robot that finds its way by natural features.
+
+    Args:
+        header: Of the message.
+        vehicle: The robot.
+        timing: How often it tells and takes what.
+        registry: Actions that handlers perform.
+        at_once: Further instant actions, with a description of each.
+    """
     return Factsheet(
         **header,
         type_specification=TypeSpecification(
             series_name=vehicle.series,
-            series_description=vehicle.description or None,
+            series_description=vehicle.datasheet.description or None,
             agv_kinematic=Kinematic.DIFF,
             agv_class=AgvClass.CARRIER,
             max_load_mass=vehicle.max_load_kg,
             localization_types=[LocalizationType.NATURAL],
             navigation_types=[NavigationType.VIRTUAL_LINE_GUIDED],
+            supported_zones=list(vehicle.zones) or None,
         ),
         physical_parameters=PhysicalParameters(
             speed_min=vehicle.min_speed_mps,
@@ -136,6 +162,10 @@ def factsheet(
             max_array_lens=MaxArrayLens(
                 order_nodes=MOST_NODES,
                 order_edges=MOST_NODES - 1,
+                zone_set_zones=MOST_ZONES if vehicle.zones else None,
+                state_node_states=MOST_NODES,
+                state_edge_states=MOST_NODES - 1,
+                state_loads=1 if vehicle.max_load_kg > 0.0 else None,
                 state_instant_action_states=MOST_ACTIONS,
             ),
             timing=timing,
@@ -149,34 +179,57 @@ def factsheet(
                 AgvAction(
                     action_type=action,
                     action_description=description,
-                    action_scopes=[ActionScope.INSTANT],
+                    action_scopes=[ActionScope.INSTANT, *registry.scopes(action)],
                     action_parameters=_parameters(action),
                 )
-                for action, description in SUPPORTED.items()
+                for action, description in at_once.items()
             ]
-            + registry.described(),
+            + [known for known in registry.described() if known.action_type not in at_once],
         ),
-        agv_geometry=AgvGeometry(envelopes_2d=[_footprint(vehicle)]),
-        load_specification=LoadSpecification(
-            load_positions=[LOAD_POSITION] if vehicle.max_load_kg > 0.0 else None
+        agv_geometry=AgvGeometry(
+            wheel_definitions=[wheel.told for wheel in vehicle.datasheet.wheels] or None,
+            envelopes_2d=list(_outlines(vehicle)),
+            envelopes_3d=[envelope.told for envelope in vehicle.datasheet.envelopes_3d] or None,
         ),
+        load_specification=_loads(vehicle),
         vehicle_config=_installed(vehicle),
     )
 
 
 def _parameters(action: str) -> list[ParameterDefinition] | None:
     return [
-        ParameterDefinition(key=key, value_data_type=kind, is_optional=False)
+        ParameterDefinition(key=key, value_data_type=kind, is_optional=key in OPTIONAL)
         for key, kind in PARAMETERS.get(action, ())
     ] or None
 
 
+def _loads(vehicle: Vehicle) -> LoadSpecification:
+    if vehicle.max_load_kg == 0.0:
+        return LoadSpecification()
+    sets = [load_set.told(LOAD_POSITION) for load_set in vehicle.datasheet.load_sets]
+    return LoadSpecification(load_positions=[LOAD_POSITION], load_sets=sets or None)
+
+
 def _installed(vehicle: Vehicle) -> VehicleConfig | None:
-    if not vehicle.software_version:
+    sheet = vehicle.datasheet
+    own = {"softwareVersion": vehicle.software_version} if vehicle.software_version else {}
+    versions = [
+        VersionInfo(key=key, value=value) for key, value in (own | (sheet.versions or {})).items()
+    ]
+    if not versions and sheet.network is None and sheet.charging is None:
         return None
     return VehicleConfig(
-        versions=[VersionInfo(key="softwareVersion", value=vehicle.software_version)]
+        versions=versions or None,
+        network=None if sheet.network is None else sheet.network.told,
+        battery_charging=None if sheet.charging is None else sheet.charging.told,
     )
+
+
+def _outlines(vehicle: Vehicle) -> Iterator[Envelope2d]:
+    yield _footprint(vehicle)
+    if vehicle.loaded_m:
+        points = [PolygonPoint(x=x, y=y) for x, y in vehicle.loaded_m]
+        yield Envelope2d(set="footprint, loaded", polygon_points=points)
 
 
 def _footprint(vehicle: Vehicle) -> Envelope2d:

@@ -8,9 +8,10 @@ are unset are left out of the JSON, never sent as null (section 6.1.1).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Self, TypedDict, TypeVar
 
 from pydantic import (
@@ -69,9 +70,11 @@ class Header(_Object):
 
     Attributes:
         topic: Last level of the topic that the message goes over.
+        long_arrays: Arrays that may have a thousand members, by their names, and what these are.
     """
 
     topic: ClassVar[str]
+    long_arrays: ClassVar[Mapping[str, type["_Object"]]] = MappingProxyType({})
     header_id: UInt32
     timestamp: Timestamp
     version: str
@@ -272,6 +275,7 @@ class Order(Header):
     """Message on the topic ``order`` (section 6.6.6)."""
 
     topic = "order"
+    long_arrays = MappingProxyType({"nodes": Node, "edges": Edge})
 
     order_id: str
     order_update_id: UInt32
@@ -949,16 +953,73 @@ class Envelope2d(_Object):
     description: str | None = None
 
 
+class Envelope3d(_Object):
+    """Where an outline of the robot in space can be had."""
+
+    set: str
+    format: str
+    url: str | None = None
+
+
+class WheelType(StrEnum):
+    """Kind of a wheel."""
+
+    DRIVE = "DRIVE"
+    CASTER = "CASTER"
+    FIXED = "FIXED"
+    MECANUM = "MECANUM"
+
+
+class WheelPosition(_Object):
+    """Where a wheel is, in the robot's frame."""
+
+    x: float
+    y: float
+    theta: float | None = None
+
+
+class WheelDefinition(_Object):
+    """A wheel of the robot; lengths in m."""
+
+    type: WheelType
+    is_active_driven: bool
+    is_active_steered: bool
+    position: WheelPosition
+    diameter: NotNegative
+    width: NotNegative
+    center_displacement: float | None = None
+
+
 class AgvGeometry(_Object):
     """Shape of the robot."""
 
+    wheel_definitions: list[WheelDefinition] | None = None
     envelopes_2d: list[Envelope2d] | None = Field(None, alias="envelopes2d")
+    envelopes_3d: list[Envelope3d] | None = Field(None, alias="envelopes3d")
+
+
+class LoadSet(_Object):
+    """A kind of load that the robot can handle; in m, kg, s and what is made of them."""
+
+    set_name: str
+    load_type: str
+    load_positions: list[str] | None = None
+    bounding_box_reference: BoundingBoxReference | None = None
+    load_dimensions: LoadDimensions | None = None
+    max_weight: NotNegative | None = None
+    agv_speed_limit: NotNegative | None = None
+    agv_acceleration_limit: NotNegative | None = None
+    agv_deceleration_limit: NotNegative | None = None
+    pick_time: NotNegative | None = None
+    drop_time: NotNegative | None = None
+    description: str | None = None
 
 
 class LoadSpecification(_Object):
     """Loads the robot can handle; without load positions it has no device to handle them."""
 
     load_positions: list[str] | None = None
+    load_sets: list[LoadSet] | None = None
 
 
 class VersionInfo(_Object):
@@ -968,10 +1029,31 @@ class VersionInfo(_Object):
     value: str
 
 
+class Network(_Object):
+    """How the robot is connected."""
+
+    dns_servers: list[str] | None = None
+    ntp_servers: list[str] | None = None
+    local_ip_address: str | None = None
+    netmask: str | None = None
+    default_gateway: str | None = None
+
+
+class BatteryCharging(_Object):
+    """When the robot wants to be charged; levels in percent, time in s (3.0, section 7.10)."""
+
+    critical_low_charging_level: Annotated[float, Field(ge=0, le=100)] | None = None
+    minimum_desired_charging_level: Annotated[float, Field(ge=0, le=100)] | None = None
+    maximum_desired_charging_level: Annotated[float, Field(ge=0, le=100)] | None = None
+    minimum_charging_time: UInt32 | None = None
+
+
 class VehicleConfig(_Object):
     """What is installed on the robot."""
 
     versions: list[VersionInfo] | None = None
+    network: Network | None = None
+    battery_charging: BatteryCharging | None = None
 
 
 class Factsheet(Header):
@@ -1046,8 +1128,7 @@ def decode(model: type[M], payload: bytes) -> M:
     try:
         if isinstance(tree, dict):
             version.incoming(model.topic, tree)
-        # Strict about JSON: what came as a text may be an enum's value or a time, but no number.
-        return model.model_validate_json(to_json(tree), by_alias=True, by_name=False)
+        return _validated(model, tree)
     except WordRefused as error:
         field = _path(error.location)
         raise MessageInvalid(f"{breach}: {field}: {error}", field=field) from error
@@ -1056,6 +1137,36 @@ def decode(model: type[M], payload: bytes) -> M:
         raise MessageInvalid(
             f"{breach}: {problems}", **({"field": field} if field else {})
         ) from error
+
+
+def _validated(model: type[M], tree: object) -> M:
+    """Return the message of a tree.
+
+    Long arrays are validated one member after the other, since a thread that validates does not
+    let any other one run meanwhile; the control loop would be late for its cycle.
+
+    Raises:
+        ValidationError: It breaks the standard.
+    """
+
+    def read(kind: type[P], part: object) -> P:
+        # Strict about JSON: what came as a text may be an enum's value or a time, but no number.
+        return kind.model_validate_json(to_json(part), by_alias=True, by_name=False)
+
+    if isinstance(tree, dict) and all(
+        isinstance(tree.get(name), list) for name in model.long_arrays
+    ):
+        try:
+            members = {
+                name: [read(member, item) for item in tree[name]]
+                for name, member in model.long_arrays.items()
+            }
+        except ValidationError:  # told below, with its place in the whole message
+            members = {}
+        if members:
+            rest = tree | {name: [] for name in members}
+            return read(model, rest).model_copy(update=members)
+    return read(model, tree)
 
 
 def read_parameters(model: type[P], action: Action) -> P:

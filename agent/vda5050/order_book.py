@@ -8,7 +8,6 @@ is only reported; an update replaces the horizon and extends the base at its las
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from hashlib import blake2b
 from itertools import takewhile
 
 from agent.geometry.angle import difference
@@ -42,6 +41,7 @@ from agent.vda5050.order_checks import (
 )
 from agent.vda5050.order_path import OrderPath
 from agent.vda5050.order_record import OrderRecord
+from agent.vda5050.preparation import Preparation, Prepared
 from agent.vda5050.situation import Situation
 from agent.vda5050.wire.version import numbers
 
@@ -88,6 +88,7 @@ class OrderBook:
             width_m=width_m,
         )
         self._capabilities = Capabilities(maps, self._path, action_problem)
+        self.preparation = Preparation(self._path, action_problem)
         self._received = 0
         self._record = OrderRecord()
         self._node_states: tuple[NodeState, ...] = ()
@@ -161,7 +162,7 @@ class OrderBook:
     @property
     def idle(self) -> bool:
         """Whether nothing is left to drive or to wait for (figure 8, question 3)."""
-        return not self._record.nodes
+        return not self._node_states
 
     @property
     def record(self) -> OrderRecord:
@@ -209,25 +210,27 @@ class OrderBook:
             x_m, y_m, map_id = waypoint.x_m, waypoint.y_m, on_map
         return True
 
-    def receive(self, payload: bytes, situation: Situation, read: Order | None = None) -> None:
+    def receive(self, payload: bytes, situation: Situation, read: Prepared | None = None) -> None:
         """Take an order or an update of the one at hand; a repeated one changes nothing.
 
         Args:
             payload: The message.
             situation: What the robot is about.
-            read: The same, where another thread has read it already.
+            read: The same, where another thread has understood it already, by ``preparation``.
 
         Raises:
             OrderRejected: It cannot be accepted; what was at hand stays as it was.
         """
         self._received += 1
-        order = read or read_order(payload)  # question 1
+        prepared = read or self.preparation.prepare(read_order(payload))  # question 1
+        order = prepared.order
         check_addressee(order, self._identity)
-        check_structure(order)
+        if not prepared.is_sound:
+            check_structure(order)
         if order.order_id != self.order_id:  # question 2
-            self._receive_new(order, situation)
+            self._receive_new(prepared, situation)
         else:
-            self._receive_update(order, situation)
+            self._receive_update(prepared, situation)
 
     def reach(self, sequence_id: int) -> None:
         """Count a waypoint, and all before it, as reached (section 6.10.2).
@@ -242,13 +245,18 @@ class OrderBook:
     def stand_on(self, node_id: str) -> None:
         """Take it that the robot stands on a node, as the platform says (6.8.1, initPosition).
 
-        An update of the order driven last has to begin there now (figure 8, question 10).
+        An update of the order driven last has to begin there now (figure 8, question 10); one of an
+        order under way begins where its base ends, as ever.
         """
         here = node_id, self.last_node_sequence_id
-        self._record = replace(self._record, last_node=here, base_end=here, last_position=None)
+        base_end = here if self.idle else self._record.base_end
+        self._record = replace(self._record, last_node=here, base_end=base_end, last_position=None)
 
     def cancel(self, *, acting: bool = False) -> bool:
         """Give up the order; its ids are kept (section 6.6.3; 3.0, section 6.6.7).
+
+        What was still ahead is told to the platform until :meth:`clear` (figure 9); before that no
+        order is taken.
 
         Args:
             acting: Whether an action of the order is not over yet.
@@ -256,10 +264,17 @@ class OrderBook:
         Returns:
             Whether there was anything to give up.
         """
-        if self.idle and not acting:
+        if not acting and (self.idle or self._record.cancelled):
             return False
+        told = self._node_states, self._edge_states
         self._take(replace(self._record, cancelled=True, nodes=(), edges=(), arrivals=()))
+        self._node_states, self._edge_states = told
         return True
+
+    def clear(self) -> None:
+        """Be done with an order that was given up: the robot stands, and its actions are over."""
+        if self._record.cancelled:
+            self._node_states, self._edge_states = (), ()
 
     def answer(self, responses: Responses) -> None:
         """Take what the master says to the requests (3.0, section 6.9)."""
@@ -271,20 +286,19 @@ class OrderBook:
         if self._release.expire(utc_ns):
             self._reopen()
 
-    def snapshot(self) -> dict[str, object]:
-        """Return all that is known of the order as plain JSON values."""
-        return self._record.tree()
+    def restore(self, saved: object) -> None:
+        """Take up an order, as after a power cut.
 
-    def restore(self, snapshot: object) -> None:
-        """Take up the order of a :meth:`snapshot`, as after a power cut.
+        Args:
+            saved: A :attr:`record` as plain JSON values.
 
         Raises:
             RecordInvalid: It is none; what was at hand stays as it was.
         """
-        self._take(OrderRecord.of_tree(snapshot))
+        self._take(OrderRecord.of_tree(saved))
 
-    def _receive_new(self, order: Order, situation: Situation) -> None:
-        first = order.nodes[0]
+    def _receive_new(self, prepared: Prepared, situation: Situation) -> None:
+        order, first = prepared.order, prepared.order.nodes[0]
         if not self.idle or situation.acting:  # question 3; 3.0, section 6.1.4.6
             detail = f"order {self.order_id} is not finished"
             raise rejection(order, detail, ErrorType.OTHER_ORDER_ACTIVE)
@@ -297,25 +311,28 @@ class OrderBook:
             raise rejection(order, detail, ErrorType.VALIDATION_FAILURE, **references)
         _check_mode(order, situation)
         _check_size(order, len(order.nodes))
-        self._capabilities.check(order, order.nodes, first.node_position)
+        self._capabilities.check(
+            order, order.nodes, first.node_position, is_sound=prepared.is_sound
+        )
         heading_met = self._check_start(order, situation)  # question 5
         last = self._record
         self._accept(
             OrderRecord(last_node=last.last_node, last_position=last.last_position),
-            order,
+            prepared,
             order.nodes,
         )
         if heading_met:
             self._pass(first.sequence_id)
 
-    def _receive_update(self, order: Order, situation: Situation) -> None:
+    def _receive_update(self, prepared: Prepared, situation: Situation) -> None:
         """Stitch an update to the last released node (section 6.6.2)."""
-        first, record = order.nodes[0], self._record
+        order, record = prepared.order, self._record
+        first = order.nodes[0]
         if order.order_update_id < record.order_update_id:  # question 6; section 6.6.4.3
             detail = f"the update is older than number {record.order_update_id}, which is at hand"
             raise rejection(order, detail, ErrorType.OUTDATED_ORDER_UPDATE)
         if order.order_update_id == record.order_update_id:  # question 8; 3.0, section 6.1.4.5
-            if _speaks_3(order) and _content(order) != record.content:
+            if _speaks_3(order) and prepared.content != record.content:
                 detail = "the update is at hand with another content"
                 raise rejection(order, detail, ErrorType.SAME_ORDER_UPDATE_ID)
             return
@@ -334,28 +351,31 @@ class OrderBook:
         # The stitching node itself stays as it was first sent (2.1, section 6.6.2).
         new_nodes = order.nodes[1:]
         _check_size(order, len(base) + len(new_nodes))
-        self._capabilities.check(order, new_nodes, self._base_end_position(base, first))
-        self._accept(record, order, new_nodes)
+        begin = self._base_end_position(base, first)
+        self._capabilities.check(order, new_nodes, begin, is_sound=prepared.is_sound)
+        self._accept(record, prepared, new_nodes)
 
     def _base_end_position(self, base: Sequence[Node], first: Node) -> NodePosition | None:
         """Return where the decision point is: as it was first sent, if it was."""
         known = base[-1].node_position if base else self._record.last_position
         return known or first.node_position
 
-    def _accept(self, record: OrderRecord, order: Order, new_nodes: Sequence[Node]) -> None:
+    def _accept(self, record: OrderRecord, prepared: Prepared, new_nodes: Sequence[Node]) -> None:
         """Drop the horizon and append what is new (question 11)."""
+        order = prepared.order
         self._take(
             replace(
                 record,
                 order_id=order.order_id,
                 order_update_id=order.order_update_id,
-                content=_content(order),
+                content=prepared.content,
                 base_end=next(
                     (n.node_id, n.sequence_id) for n in reversed(order.nodes) if n.released
                 ),
                 nodes=(*takewhile(lambda node: node.released, record.nodes), *new_nodes),
                 edges=(*takewhile(lambda edge: edge.released, record.edges), *order.edges),
-            )
+            ),
+            prepared,
         )
 
     def _pass(self, sequence_id: int) -> None:
@@ -398,21 +418,34 @@ class OrderBook:
         )
         self._stretch = self._on_this_map()
 
-    def _take(self, record: OrderRecord) -> None:
-        """Make a record the one at hand, with all that follows from it."""
-        # The base of an order does not change, and neither do its waypoints.
+    def _take(self, record: OrderRecord, prepared: Prepared | None = None) -> None:
+        """Make a record the one at hand, with all that follows from it.
+
+        Args:
+            record: What is at hand from now on.
+            prepared: What is known already of the elements that are new in it.
+        """
+        # The base of an order does not change, and neither do its states and its waypoints.
         is_same = record.order_id == self._record.order_id
-        known = {waypoint.sequence_id: waypoint for waypoint in self._waypoints if is_same}
+        known = dict(prepared.waypoints) if prepared else {}
+        nodes = dict(prepared.node_states) if prepared else {}
+        edges = dict(prepared.edge_states) if prepared else {}
+        if is_same:
+            known |= {waypoint.sequence_id: waypoint for waypoint in self._waypoints}
+            nodes |= {state.sequence_id: state for state in self._node_states if state.released}
+            edges |= {state.sequence_id: state for state in self._edge_states if state.released}
         self._record = _entering(record)
         if not is_same:
             self._release.clear()
         self._release.follow(record.edges)
         self._node_states = tuple(
-            NodeState(node_id=n.node_id, sequence_id=n.sequence_id, released=n.released)
+            nodes.get(n.sequence_id)
+            or NodeState(node_id=n.node_id, sequence_id=n.sequence_id, released=n.released)
             for n in record.nodes
         )
         self._edge_states = tuple(
-            EdgeState(edge_id=e.edge_id, sequence_id=e.sequence_id, released=e.released)
+            edges.get(e.sequence_id)
+            or EdgeState(edge_id=e.edge_id, sequence_id=e.sequence_id, released=e.released)
             for e in record.edges
         )
         ways = {edge.sequence_id + 1: edge for edge in record.edges}
@@ -498,12 +531,6 @@ def _check_size(order: Order, nodes: int) -> None:
     if nodes > MOST_NODES:
         detail = f"more than {MOST_NODES} nodes"
         raise rejection(order, detail, ErrorType.INSUFFICIENT_MEMORY, field="order.nodes")
-
-
-def _content(order: Order) -> str:
-    """Return a digest of what an order asks for; its header may differ each time it is sent."""
-    text = order.model_dump_json(include={"nodes", "edges", "zone_set_id"}, exclude_none=True)
-    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _speaks_3(order: Order) -> bool:

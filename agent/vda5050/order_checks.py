@@ -3,6 +3,7 @@
 Sections without a version are those of VDA 5050 2.1.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -136,24 +137,34 @@ class Capabilities:
     path: OrderPath
     action_problem: ActionCheck
 
-    def check(self, order: Order, new_nodes: Sequence[Node], start: NodePosition | None) -> None:
+    def check(
+        self,
+        order: Order,
+        new_nodes: Sequence[Node],
+        start: NodePosition | None,
+        *,
+        is_sound: bool = False,
+    ) -> None:
         """Reject what this robot cannot do or use.
 
         Args:
             order: The message.
             new_nodes: Its nodes without the one that is known already.
             start: Where the node is from which the first edge leads, None where nobody said.
+            is_sound: Actions, and edges but for the first, are known to be what it can do.
         """
         if order.zone_set_id:
             detail = "zones are not supported"
             raise rejection(order, detail, ErrorType.UNSUPPORTED_PARAMETER, field="zoneSetId")
         for node in new_nodes:
-            self._check_actions(order, node, nodeId=node.node_id)
+            if not is_sound:
+                self._check_actions(order, node, nodeId=node.node_id)
             self._check_map(order, node)
         self._check_extent(order, new_nodes)
-        ends = order.nodes[1:]
-        for edge, end in zip(order.edges, ends, strict=True):
-            self._check_actions(order, edge, edgeId=edge.edge_id)
+        count = 1 if is_sound else len(order.edges)
+        for edge, end in zip(order.edges[:count], order.nodes[1:], strict=False):
+            if not is_sound:
+                self._check_actions(order, edge, edgeId=edge.edge_id)
             self._check_edge(order, edge, start, end.node_position)
             start = end.node_position
 
@@ -189,12 +200,22 @@ class Capabilities:
 
     def _check_extent(self, order: Order, new_nodes: Sequence[Node]) -> None:
         """3.0, section 6.1.4.8."""
-        places = [node.node_position for node in new_nodes if node.node_position is not None]
         inverses = {name: grid.map_from_grid.inverse() for name, grid in self.maps.items()}
-        for node, place in zip(new_nodes, places, strict=True):
-            grid = self.maps[place.map_id]
-            x_m, y_m = inverses[place.map_id].transform(place.x, place.y)
-            width_m, height_m = grid.columns * grid.resolution_m, grid.rows * grid.resolution_m
+        sizes_m = {
+            name: (grid.columns * grid.resolution_m, grid.rows * grid.resolution_m)
+            for name, grid in self.maps.items()
+        }
+        frames = {
+            name: (math.cos(pose.yaw_rad), math.sin(pose.yaw_rad), pose.x_m, pose.y_m)
+            for name, pose in inverses.items()
+        }
+        for node in new_nodes:
+            if (place := node.node_position) is None:
+                continue
+            cos, sin, origin_x_m, origin_y_m = frames[place.map_id]
+            x_m = origin_x_m + cos * place.x - sin * place.y
+            y_m = origin_y_m + sin * place.x + cos * place.y
+            width_m, height_m = sizes_m[place.map_id]
             if not (0.0 <= x_m < width_m and 0.0 <= y_m < height_m):
                 detail = f"node {node.node_id} lies outside map {place.map_id}"
                 references = {"nodeId": node.node_id, "mapId": place.map_id}

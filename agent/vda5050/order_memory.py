@@ -8,6 +8,7 @@ actions failed and an error in the state.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -15,11 +16,14 @@ import numpy as np
 
 from agent.errors import OrderInterrupted, RecordInvalid
 from agent.route.course import off_line_m
-from agent.vda5050.actions.runner import ActionRunner
+from agent.vda5050.actions.runner import ActionsRecord
+from agent.vda5050.instant_actions import InstantActionRunner, InstantRecord
 from agent.vda5050.order_book import OrderBook
 from agent.vda5050.order_record import OrderRecord
+from agent.vda5050.record_text import RecordText, array, table
 from agent.vda5050.situation import Situation
 
+VERSION = 1  # of what a snapshot looks like
 MOVED_M = 1.0  # beside its way; farther off somebody has moved the robot
 
 
@@ -30,35 +34,74 @@ class Resume(StrEnum):
     FAIL = "fail"
 
 
-class OrderMemory:
-    """Joins what order book and action runner have to remember."""
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """All that is kept, none of which ever changes."""
 
-    def __init__(self, order_book: OrderBook, actions: ActionRunner, policy: Resume) -> None:
+    order: OrderRecord
+    actions: ActionsRecord
+    instant_actions: tuple[InstantRecord, ...]
+
+    def text(self, texts: RecordText) -> bytes:
+        """Return it as JSON text."""
+        parts = {
+            "order": self.order.text(texts),
+            "actions": self.actions.text(texts),
+            "instant_actions": array(record.text(texts) for record in self.instant_actions),
+        }
+        text = table(parts, {"version": VERSION})
+        texts.end()
+        return text
+
+
+class OrderMemory:
+    """Joins what order book and action runners have to remember."""
+
+    def __init__(
+        self, order_book: OrderBook, instant_actions: InstantActionRunner, policy: Resume
+    ) -> None:
         self._order_book = order_book
-        self._actions = actions
+        self._instant_actions = instant_actions
+        self._actions = instant_actions.order_actions
         self._policy = policy
         self._pending = False
-        self._kept: tuple[object, ...] = ()
+        self._newest: _Snapshot | None = None
+        self._count = 0
+        self._texts = RecordText()
 
     @property
     def pending(self) -> bool:
         """Whether it is still open if a restored order goes on."""
         return self._pending
 
-    def news(self) -> Callable[[], Mapping[str, Any]] | None:
+    def note_kept(self, kept: int | None) -> None:
+        """Take note of how much of what was new would survive a power cut by now.
+
+        Args:
+            kept: How many of all snapshots so far; None where none ever does.
+        """
+        self._actions.note_snapshots(self._count + 1, kept)
+
+    def news(self) -> Callable[[], bytes] | None:
         """Return what has to be kept, None where nothing changed since the last call.
 
-        The function returned makes plain JSON values of it, and may be called by another thread.
+        The function returned makes JSON text of it, and may be called by another thread, one at a
+        time.
         """
-        actions = self._actions
-        record = self._order_book.record
-        marks = (record, actions.states, actions.loads, actions.charging, actions.paused)
-        is_old = bool(self._kept) and self._kept[0] is record and self._kept[1:] == marks[1:]
-        if is_old:
+        newest = _Snapshot(
+            self._order_book.record, self._actions.record, self._instant_actions.record
+        )
+        before = self._newest
+        if (
+            before is not None
+            and before.order is newest.order
+            and before.actions is newest.actions
+            and before.instant_actions == newest.instant_actions
+        ):
             return None
-        self._kept = marks
-        acted = actions.snapshot()
-        return lambda: {"order": record.tree(), "actions": acted}
+        self._newest = newest
+        self._count += 1
+        return lambda: newest.text(self._texts)
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Take up what was kept; whether it goes on is decided with :meth:`go_on`.
@@ -67,10 +110,13 @@ class OrderMemory:
             RecordInvalid: It cannot be read; the robot has no order.
         """
         try:
+            if snapshot["version"] != VERSION:
+                raise ValueError(f"version {snapshot['version']}")
             self._order_book.restore(snapshot["order"])
             self._actions.restore(snapshot["actions"])
+            self._instant_actions.restore(snapshot["instant_actions"])
         except (KeyError, ValueError, TypeError) as error:
-            self._order_book.restore(OrderRecord().tree())
+            self._order_book.restore({})
             raise RecordInvalid(f"the kept order cannot be gone on with: {error!r}") from error
         self._pending = not (self._order_book.idle and self._actions.idle)
 
@@ -109,6 +155,7 @@ class OrderMemory:
         book = self._order_book
         self._pending = False
         book.cancel(acting=True)
+        book.clear()
         self._actions.cancel()
         return OrderInterrupted(
             f"order {book.order_id} was under way when the robot was switched off: {reason}",

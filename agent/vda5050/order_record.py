@@ -1,13 +1,14 @@
 """All that the order book knows, as one value that can be written to disk and read again."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic import Field as Bounded
 
 from agent.errors import RecordInvalid
 from agent.vda5050.messages import Edge, Node, NodePosition
+from agent.vda5050.record_text import RecordText, table
 
 Step = tuple[str, Annotated[int, Bounded(ge=0)]]
 
@@ -44,14 +45,29 @@ class OrderRecord:
     entered: int = -1
     arrivals: tuple[Node | Edge, ...] = ()
 
-    def tree(self) -> dict[str, Any]:
-        """Return the record as plain JSON values."""
-        tree: dict[str, Any] = _ADAPTER.dump_python(self, mode="json", exclude_none=True)
-        return tree
+    def text(self, texts: RecordText) -> bytes:
+        """Return the record as JSON text."""
+        return table(
+            {
+                "last_position": texts.of(self.last_position),
+                "nodes": texts.of_all(self.nodes),
+                "edges": texts.of_all(self.edges),
+                "arrivals": texts.of_all(self.arrivals),
+            },
+            {
+                "order_id": self.order_id,
+                "order_update_id": self.order_update_id,
+                "content": self.content,
+                "cancelled": self.cancelled,
+                "last_node": [*self.last_node],
+                "base_end": [*self.base_end],
+                "entered": self.entered,
+            },
+        )
 
     @classmethod
     def of_tree(cls, tree: object) -> "OrderRecord":
-        """Return the record that :meth:`tree` wrote.
+        """Return the record that :meth:`text` wrote; an empty tree is one without an order.
 
         Raises:
             RecordInvalid: It did not.

@@ -1,11 +1,20 @@
 """What the control loop knows at the end of a tick, as the platform's messages need it."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agent.localization.estimate import PoseEstimate
 from agent.positioning import PoseAnswer
-from agent.vda5050.messages import Load, OperatingMode
+from agent.vda5050.messages import Load, Map, OperatingMode, ZoneRequest, ZoneSetState
 from drivers.errors import HaulierError
+
+
+def no_way() -> NDArray[np.float64]:
+    """Return the way of a robot that has none."""
+    return np.empty((0, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,11 @@ class Situation:
         loads: What is on the robot.
         charging: The battery is being charged.
         operating_mode: Who is in control of the robot.
+        maps: All that the robot has, in use or not.
+        zone_sets: The same; None where the robot takes none.
+        zone_requests: What the robot asks of the master about zones.
+        way_m: Returns the way that is being driven, from here on, shape ``(n, 2)``, in the map
+            frame; it takes a while on a long one.
     """
 
     now_ns: int
@@ -51,3 +65,7 @@ class Situation:
     acting: bool = False
     loads: tuple[Load, ...] = ()
     charging: bool = False
+    maps: tuple[Map, ...] = ()
+    zone_sets: tuple[ZoneSetState, ...] | None = None
+    zone_requests: tuple[ZoneRequest, ...] = ()
+    way_m: Callable[[], NDArray[np.float64]] = field(default=no_way, compare=False)

@@ -7,9 +7,9 @@ message, and at the latest after ``period_s``.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict
 
 from agent.errors import OrderRejected
 from agent.telemetry.publication import Publication
@@ -28,18 +28,22 @@ from agent.vda5050.messages import (
     HeaderCounter,
     InfoLevel,
     Information,
+    IntermediatePath,
     Load,
     Map,
-    MapStatus,
     NodeState,
+    PlannedPath,
     Reference,
+    RequestStatus,
     SafetyState,
     State,
     Timing,
     Velocity,
     Visualization,
+    ZoneSetState,
 )
 from agent.vda5050.order_book import OrderBook
+from agent.vda5050.paths import intermediate_path, planned_path
 from agent.vda5050.situation import Situation
 from agent.vda5050.topics import FROM_ROBOT, Topic, publication
 from drivers.errors import HaulierError
@@ -74,6 +78,16 @@ class _Occasion:
     field_violation: bool
     localized: bool
     map_id: str
+    maps: tuple[Map, ...]
+    zone_sets: tuple[ZoneSetState, ...] | None
+    zone_requests: tuple[tuple[str, RequestStatus], ...]
+
+
+class _Paths(TypedDict, total=False):
+    """The keyword arguments of messages that share the robot's way."""
+
+    planned_path: PlannedPath | None
+    intermediate_path: IntermediatePath | None
 
 
 class StateReport:
@@ -83,9 +97,7 @@ class StateReport:
         self,
         identity: Identity,
         vehicle: Vehicle,
-        map_ids: Iterable[str],
         *,
-        map_version: str = "1",
         minimum_interval_s: float = 0.5,
         period_s: float = 25.0,
         visualization_interval_s: float = 0.2,
@@ -96,8 +108,6 @@ class StateReport:
         Args:
             identity: For topics and headers.
             vehicle: For the factsheet.
-            map_ids: All maps that the robot has; each may be used (section 6.7.2).
-            map_version: ``mapVersion`` of them.
             minimum_interval_s: Least time between two states.
             period_s: Most time between two states; the standard asks for 30 s on arrival.
             visualization_interval_s: Time between two visualizations.
@@ -106,10 +116,7 @@ class StateReport:
         self._headers = HeaderCounter(identity)
         self._topics = topics
         self._vehicle = vehicle
-        self._maps = [
-            Map(map_id=map_id, map_version=map_version, map_status=MapStatus.ENABLED)
-            for map_id in map_ids
-        ]
+        self._shares_paths = identity.version.startswith("3.")
         self._timing = Timing(
             min_order_interval=0.0,
             min_state_interval=minimum_interval_s,
@@ -121,6 +128,7 @@ class StateReport:
         self._visualization_ns = round(visualization_interval_s * 1e9)
         self._rejections: list[HaulierError] = []
         self._reported: _Occasion | None = None
+        self._newest: _Occasion | None = None
         self._reported_ns: int | None = None
         self._state_header_id = 0
         self._visualization_due_ns: int | None = None
@@ -139,6 +147,11 @@ class StateReport:
         """Have a state sent soon although nothing changed, as after the broker came back."""
         self._reported = None
 
+    @property
+    def is_told(self) -> bool:
+        """Whether the last state has all that the last tick had to tell."""
+        return self._reported is not None and self._reported == self._newest
+
     def publications(
         self, situation: Situation, order_book: OrderBook, instant_actions: InstantActionRunner
     ) -> tuple[Publication, ...]:
@@ -148,7 +161,9 @@ class StateReport:
             self._factsheets_asked = instant_actions.factsheet_requests
             header = self._headers.next("factsheet", situation.utc_ns)
             registry = instant_actions.order_actions.registry
-            sheet = factsheet(header, self._vehicle, self._timing, registry)
+            sheet = factsheet(
+                header, self._vehicle, self._timing, registry, instant_actions.supported
+            )
             due.append(publication(sheet, self._topics))
         errors = (
             *situation.faults,
@@ -156,14 +171,14 @@ class StateReport:
             *instant_actions.errors,
             *instant_actions.order_actions.errors,
         )
-        occasion = _occasion(situation, order_book, instant_actions, errors)
+        occasion = self._newest = _occasion(situation, order_book, instant_actions, errors)
         if self._is_due(occasion, situation.now_ns):
             self._reported, self._reported_ns = occasion, situation.now_ns
             state = self._state(situation, order_book, instant_actions, errors)
             self._state_header_id = state.header_id
             due.append(publication(state, self._topics))
         if self._is_visualization_due(situation.now_ns):
-            due.append(publication(self._visualization(situation), self._topics))
+            due.append(publication(self._visualization(situation, order_book), self._topics))
         return tuple(due)
 
     def _is_due(self, occasion: _Occasion, now_ns: int) -> bool:
@@ -192,7 +207,10 @@ class StateReport:
     ) -> State:
         return State(
             **self._headers.next("state", situation.utc_ns),
-            maps=self._maps,
+            maps=list(situation.maps),
+            zone_sets=None if situation.zone_sets is None else list(situation.zone_sets),
+            zone_requests=list(situation.zone_requests) or None,
+            **self._paths(situation, order_book),
             order_id=order_book.order_id,
             order_update_id=order_book.order_update_id,
             last_node_id=order_book.last_node_id,
@@ -220,12 +238,26 @@ class StateReport:
             ),
         )
 
-    def _visualization(self, situation: Situation) -> Visualization:
+    def _visualization(self, situation: Situation, order_book: OrderBook) -> Visualization:
         return Visualization(
             **self._headers.next("visualization", situation.utc_ns),
             reference_state_header_id=self._state_header_id,
             agv_position=_agv_position(situation),
             velocity=_velocity(situation),
+            **self._paths(situation, order_book),
+        )
+
+    def _paths(self, situation: Situation, order_book: OrderBook) -> _Paths:
+        """Return the way that the robot drives, which 2.x has no fields for (3.0, section 6.8)."""
+        estimate = situation.estimate
+        if not self._shares_paths or estimate is None:
+            return _Paths()
+        line_m = situation.way_m()
+        nodes = [node.node_id for node in order_book.node_states if node.released]
+        pose, speed_mps = estimate.map_from_base, abs(situation.forward_mps)
+        return _Paths(
+            planned_path=planned_path(line_m, nodes),
+            intermediate_path=intermediate_path(pose, line_m, speed_mps, situation.utc_ns),
         )
 
 
@@ -259,6 +291,9 @@ def _occasion(
         field_violation=situation.field_violation,
         localized=situation.estimate is not None and situation.estimate.localized,
         map_id=situation.map_id,
+        maps=situation.maps,
+        zone_sets=situation.zone_sets,
+        zone_requests=tuple((r.request_id, r.request_status) for r in situation.zone_requests),
     )
 
 

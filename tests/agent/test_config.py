@@ -221,7 +221,8 @@ class TestDevices:
 
 
 def test_relative_files_lie_beside_the_configuration(tmp_path):
-    text = TOML.replace("port = 1\n", 'port = 1\npassword_file = "secret"\nca_file = "/etc/ca"\n')
+    broker = 'port = 1\nusername = "R1"\npassword_file = "secret"\ntls = true\n'
+    text = TOML.replace("port = 1\n", broker + 'ca_file = "/etc/ca"\n')
     loaded = load(tmp_path, text)
     assert loaded.map["hall"].file == tmp_path / "room.yaml"
     assert loaded.local.socket == tmp_path / "haulier.sock"

@@ -11,7 +11,8 @@ from drivers.errors import HaulierError, Level
 
 for package in (agent, drivers, hil):
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        if not module.name.endswith("__main__"):
+        # What runs inside another maker's package is no module of ours.
+        if not module.name.endswith(("__main__", ".vda5050_sdk")):
             importlib.import_module(module.name)
 
 

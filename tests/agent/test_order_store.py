@@ -20,7 +20,7 @@ def written(path: Path, *snapshots: dict) -> OrderStore:
     thread = threading.Thread(target=store.run)
     thread.start()
     for snapshot in snapshots:
-        store.keep(lambda snapshot=snapshot: snapshot)
+        store.keep(lambda snapshot=snapshot: json.dumps(snapshot).encode())
     store.close()
     thread.join(5.0)
     assert not thread.is_alive()
@@ -38,7 +38,7 @@ def test_what_was_kept_is_loaded(tmp_path: Path) -> None:
 def test_the_newest_wins_and_what_came_between_need_not_be_written(tmp_path: Path) -> None:
     store = written(tmp_path / "o", *({"n": n} for n in range(200)))
     assert store.load() == {"n": 199}
-    assert 1 <= store.written <= 200
+    assert 1 <= store.written <= store.settled == 200
     assert store.failure is None
 
 
@@ -48,6 +48,7 @@ def test_a_disk_that_refuses_is_told_and_the_next_try_counts(tmp_path: Path) -> 
     store = written(blocked / "order", {"n": 1})
     assert store.failure is not None
     assert store.failure.startswith(str(blocked))
+    assert (store.written, store.settled) == (0, 1)
     assert written(tmp_path / "order", {"n": 1}).failure is None
 
 
@@ -87,7 +88,7 @@ def test_a_foreign_file_is_put_aside(tmp_path: Path, content: bytes) -> None:
 
 
 WRITER = """
-import sys, threading
+import json, sys, threading
 from pathlib import Path
 from agent.order_store import OrderStore
 
@@ -96,7 +97,7 @@ threading.Thread(target=store.run, daemon=True).start()
 n = 0
 while True:
     n += 1
-    store.keep(lambda n=n: {"n": n, "ballast": "x" * 200_000})
+    store.keep(lambda n=n: json.dumps({"n": n, "ballast": "x" * 200_000}).encode())
     if store.written == 1:
         print("writing", flush=True)
 """

@@ -20,7 +20,7 @@ def interrupted(tmp_path: Path, text: str = TOML) -> tuple[Robot, dict]:
     kept = robot.agent.memory.news()
     assert kept is not None
     assert robot.agent.memory.news() is None
-    return robot, json.loads(json.dumps(kept()))
+    return robot, json.loads(kept())
 
 
 def switched_on(before: Robot, kept: dict, tmp_path: Path, text: str = TOML) -> Robot:
@@ -76,7 +76,7 @@ def test_nothing_is_kept_to_go_on_with_after_a_finished_order(tmp_path: Path) ->
     robot.arrive(20.0)
     kept = robot.agent.memory.news()
     assert kept is not None
-    again = switched_on(robot, json.loads(json.dumps(kept())), tmp_path)
+    again = switched_on(robot, json.loads(kept()), tmp_path)
     assert not again.agent.memory.pending
     assert again.agent.status(0)["order"]["order_id"] == "A"
 
@@ -84,7 +84,7 @@ def test_nothing_is_kept_to_go_on_with_after_a_finished_order(tmp_path: Path) ->
 def test_the_daemon_takes_up_what_its_store_kept(tmp_path: Path) -> None:
     _, kept = interrupted(tmp_path)
     store = OrderStore(tmp_path / "state" / "order.json")
-    store.keep(lambda: kept)
+    store.keep(lambda: json.dumps(kept).encode())
     store.close()
     store.run()
     agent = agent_in(tmp_path)
@@ -101,7 +101,7 @@ def test_the_daemon_starts_without_what_it_cannot_read(tmp_path: Path, content: 
         path.write_text(content)
     else:
         store = OrderStore(path)
-        store.keep(lambda: json.loads(content))
+        store.keep(content.encode)
         store.close()
         store.run()
     agent = agent_in(tmp_path)

@@ -7,7 +7,9 @@ to the robot it says in its progress, as effects.
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from agent.errors import ActionFailed
 from agent.geometry.twist import Twist
+from agent.positioning import PoseRequest
 from agent.vda5050.messages import Action, ActionStatus, Load
 from agent.vda5050.situation import Situation
 from drivers.measurement import Odometry, Scan
@@ -44,7 +46,21 @@ class ReportMade:
     reason: str
 
 
-Effect: TypeAlias = LoadTaken | LoadLeft | ChargingChanged | ReportMade
+@dataclass(frozen=True, slots=True)
+class PoseStated:
+    """The robot is to believe to be somewhere."""
+
+    request: PoseRequest
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStated:
+    """The robot stands on a node, as the platform says."""
+
+    node_id: str
+
+
+Effect: TypeAlias = LoadTaken | LoadLeft | ChargingChanged | ReportMade | PoseStated | NodeStated
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +71,21 @@ class Progress:
         status: INITIALIZING, RUNNING, FINISHED or FAILED.
         result: What came of it, in words.
         effects: What it did to the robot.
+        error: What the platform is told where it FAILED, None for what its result says.
     """
 
     status: ActionStatus
     result: str | None = None
     effects: tuple[Effect, ...] = ()
+    error: ActionFailed | None = None
 
 
 RUNNING = Progress(ActionStatus.RUNNING)
 
 
-def failed(reason: str) -> Progress:
+def failed(reason: str, error: ActionFailed | None = None) -> Progress:
     """Return that it did not succeed, and why."""
-    return Progress(ActionStatus.FAILED, reason)
+    return Progress(ActionStatus.FAILED, reason, error=error)
 
 
 def finished(result: str | None = None, *effects: Effect) -> Progress:

@@ -1,8 +1,12 @@
 """One action on its way from WAITING to its end (2.1, section 6.11; 3.0, section 6.6.9)."""
 
+from typing import NamedTuple
+
+from agent.errors import ActionFailed
 from agent.vda5050.actions.handler import ActionHandler, Effect, Maneuver, Progress, failed
 from agent.vda5050.actions.registry import ActionKind
 from agent.vda5050.messages import Action, ActionState, ActionStatus, BlockingType
+from agent.vda5050.record_text import RecordText, table
 from agent.vda5050.situation import Situation
 
 WAITING, INITIALIZING, RUNNING, PAUSED, RETRIABLE, FINISHED, FAILED = (
@@ -18,6 +22,23 @@ OVER = frozenset({FINISHED, FAILED})
 AT_WORK = frozenset({INITIALIZING, RUNNING})
 
 
+class JobRecord(NamedTuple):
+    """What of a job survives a power cut; the attributes are those of :class:`Job`."""
+
+    action: Action
+    sequence_id: int
+    status: ActionStatus
+    result: str | None
+    cancelled: bool
+    is_announced: bool
+    is_queued: bool
+
+    def text(self, texts: RecordText) -> bytes:
+        """Return it as JSON text."""
+        values = dict(zip(self._fields[1:], self[1:], strict=True))
+        return table({"action": texts.of(self.action)}, values)
+
+
 class Job:
     """An action, its handler and its status.
 
@@ -27,8 +48,11 @@ class Job:
         sequence_id: Of its node or edge.
         status: Where in its life it is.
         result: What came of it, in words.
+        error: What the platform is told where it FAILED, None for what its result says.
         cancelled: Whether it was given up; it may still have to end.
         is_due: Whether it is to be started, or started again.
+        announced: Number of the snapshot that says that it begins, None before there is one.
+        is_queued: Whether it was triggered.
         blocking: What may go on beside it; one that stands alone excludes all else.
         stops: Whether the robot may not drive along its order meanwhile (2.1, section 6.12).
         is_alone: Whether no other action may go on meanwhile (3.0, section 6.2.2).
@@ -47,13 +71,17 @@ class Job:
         self.sequence_id = sequence_id
         self.status = WAITING
         self.result: str | None = None
+        self.error: ActionFailed | None = None
         self.cancelled = False
         self.is_due = True
+        self.announced: int | None = None
+        self.is_queued = False
         self.blocking = BlockingType.HARD if kind.stands_alone else action.blocking_type
         self.stops = self.blocking in (BlockingType.SOFT, BlockingType.HARD)
         self.is_alone = self.blocking in (BlockingType.SINGLE, BlockingType.HARD)
         self._handler: ActionHandler | None = None
         self._state: ActionState | None = None
+        self._record: JobRecord | None = None
         self._worked_as = RUNNING
 
     @property
@@ -83,9 +111,36 @@ class Job:
             )
         return told
 
+    def failure(self, **references: str) -> ActionFailed:
+        """Return what the platform is told of a job that FAILED, with references (section 7.1)."""
+        error = self.error or ActionFailed(self.result or "no reason given")
+        return type(error)(
+            error.detail,
+            **references,
+            actionId=self.action.action_id,
+            actionType=self.action.action_type,
+            **error.context,
+        )
+
+    @property
+    def record(self) -> JobRecord:
+        """What of it survives a power cut; the same object as long as nothing changes."""
+        now = JobRecord(
+            self.action,
+            self.sequence_id,
+            self.status,
+            self.result,
+            self.cancelled,
+            self.announced is not None,
+            self.is_queued and not self.is_over,
+        )
+        if self._record is None or self._record[2:] != now[2:]:
+            self._record = now
+        return self._record
+
     def start(self, situation: Situation) -> tuple[Effect, ...]:
         """Begin, or begin anew after RETRIABLE."""
-        self.result, self.is_due = None, False
+        self.result, self.is_due, self.announced = None, False, None
         self._handler = self.kind.build()
         self._handler.start(self.action, situation.now_ns)
         return self.step(situation)
@@ -137,14 +192,16 @@ class Job:
         if not self.is_over:
             self.status, self.result, self.is_due = FAILED, reason, False
 
-    def restore(self, status: ActionStatus, result: str | None) -> None:
+    def restore(
+        self, status: ActionStatus, result: str | None, *, is_announced: bool = False
+    ) -> None:
         """Take up where a restart of the robot interrupted it.
 
-        What was at work, and might do harm done twice, is not begun again.
+        What was at work, or may have been, and might do harm done twice, is not begun again.
         """
         self.status, self.result = status, result
         self.is_due = status is WAITING
-        if status in AT_WORK or status is PAUSED:
+        if is_announced or status in AT_WORK or status is PAUSED:
             if self.kind.repeatable and not self.cancelled:
                 self.status, self.is_due = WAITING, True
             else:
@@ -155,5 +212,5 @@ class Job:
         if status is FAILED and self.action.retriable and not self.cancelled:
             # Somebody has to say whether it is worth another try (3.0, section 6.6.9).
             status = RETRIABLE
-        self.status, self.result = status, progress.result
+        self.status, self.result, self.error = status, progress.result, progress.error
         return progress.effects

@@ -138,6 +138,11 @@ class ActionRegistry:
         """
         return self._kinds[action_type]
 
+    def scopes(self, action_type: str) -> tuple[ActionScope, ...]:
+        """Return where a type of action may be used, nowhere where it is not known."""
+        kind = self._kinds.get(action_type)
+        return () if kind is None else kind.scopes
+
     def problem(self, action: Action, scope: ActionScope) -> str | None:
         """Return why the robot cannot perform an action there, ``None`` where it can."""
         kind = self._kinds.get(action.action_type)

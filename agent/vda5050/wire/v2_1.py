@@ -138,6 +138,7 @@ def without_zones(action: Tree) -> None:
 
 
 FACTSHEET: tuple[Difference, ...] = (
+    Absent(section="6.15.1", places=("factsheet.vehicleConfig",), field="batteryCharging"),
     Absent(section="6.15.1", places=("factsheet.typeSpecification",), field="supportedZones"),
     *(
         Absent(section="6.15.1", places=(ARRAY_LENGTHS,), field=field)

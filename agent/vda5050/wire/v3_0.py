@@ -340,6 +340,15 @@ FACTSHEET: tuple[Difference, ...] = (
         | {"FLOAT": "NUMBER"},
     ),
     *_renamed("7.10", (f"{GEOMETRY}.envelopes2d",), set="envelope2dId", polygonPoints="vertices"),
+    *_renamed("7.10", (f"{GEOMETRY}.envelopes3d",), set="envelope3dId"),
+    *_renamed(
+        "7.10",
+        ("factsheet.loadSpecification.loadSets",),
+        maxWeight="maximumWeight",
+        agvSpeedLimit="maximumSpeed",
+        agvAccelerationLimit="maximumAcceleration",
+        agvDecelerationLimit="maximumDeceleration",
+    ),
 )
 
 

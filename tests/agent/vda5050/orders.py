@@ -9,6 +9,7 @@ from agent.geometry.pose import Pose2
 from agent.localization.estimate import PoseEstimate
 from agent.mapping.occupancy_grid import FREE, OccupancyGrid
 from agent.vda5050.identity import Identity
+from agent.vda5050.messages import Map, MapStatus
 from agent.vda5050.situation import Situation
 
 IDENTITY = Identity("acme", "R1")
@@ -45,6 +46,9 @@ def situation(
         "e_stop": False,
         "field_violation": False,
         "driving": False,
+        "maps": tuple(
+            Map(map_id=name, map_version="1", map_status=MapStatus.ENABLED) for name in MAPS
+        ),
     }
     return Situation(**values | changes)
 

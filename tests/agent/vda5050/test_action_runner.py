@@ -18,12 +18,19 @@ from agent.vda5050.actions.registry import GROUP, ActionRegistry, installed_kind
 from agent.vda5050.actions.runner import ActionRunner
 from agent.vda5050.actions.waiting import LOG_REPORT, WAIT_FOR_TRIGGER
 from agent.vda5050.messages import Action, ActionScope, ActionStatus, Edge, Node
+from agent.vda5050.record_text import RecordText
 from tests.agent.vda5050.acting import Orders, action, edge, node, registry
 from tests.agent.vda5050.orders import situation
 
 STANDING = {"driving": False}
 DRIVING = {"driving": True}
 OVER = ("FINISHED", "FAILED")
+
+
+def saved_of(runner: ActionRunner) -> dict[str, Any]:
+    """What a power cut leaves of it."""
+    saved: dict[str, Any] = json.loads(runner.record.text(RecordText()))
+    return saved
 
 
 class Bench:
@@ -248,11 +255,11 @@ def test_actions_at_once_block_nothing_6_2_1() -> None:
     bench = Bench(node(0, action("a", "HARD", ticks=5))).arrive().tick()
     bench.runner.start_instant(action("i", "HARD", ticks=2), situation())
     bench.tick(**DRIVING)
-    assert [s.action_status for s in bench.runner.take_instant_states()] == ["RUNNING"]
+    assert [job.status for job in bench.runner.take_instant_jobs()] == ["RUNNING"]
     assert bench.statuses == {"a": "RUNNING"}
     bench.tick()
-    assert [s.action_status for s in bench.runner.take_instant_states()] == ["FINISHED"]
-    assert bench.runner.take_instant_states() == ()
+    assert [job.status for job in bench.runner.take_instant_jobs()] == ["FINISHED"]
+    assert bench.runner.take_instant_jobs() == ()
 
 
 CHARGER = ChargingParams(voltage_v=27.0, patience_s=1.0)
@@ -325,7 +332,7 @@ def test_pick_and_drop_change_the_loads_6_8() -> None:
 def test_log_report_6_8_2() -> None:
     runner = ActionRunner(PLANT)
     runner.start_instant(action("l", kind="logReport", reason="it squeaks"), situation())
-    (state,) = runner.take_instant_states()
+    state = runner.take_instant_jobs()[0].state
     (report,) = runner.take_reports()
     assert (state.action_status, state.result_description) == ("FINISHED", report.name)
     assert report.reason == "it squeaks"
@@ -369,10 +376,10 @@ def test_after_a_restart_no_action_runs_twice(kind: str, after: str) -> None:
     bench.arrive(2).tick(2)
     bench.runner.start_instant(action("t", kind="take"), situation())
     bench.runner.pause()
-    saved = json.loads(json.dumps(bench.runner.snapshot()))
+    saved = saved_of(bench.runner)
     other = ActionRunner(registry(bench.log))
     other.restore(saved)
-    assert json.loads(json.dumps(other.snapshot())) | {"jobs": []} == saved | {"jobs": []}
+    assert saved_of(other) | {"jobs": []} == saved | {"jobs": []}
     assert [load.load_id for load in other.loads] == ["crate"]
     assert other.paused
     bench.runner = other
@@ -387,7 +394,7 @@ def test_after_a_restart_no_action_runs_twice(kind: str, after: str) -> None:
 
 @pytest.mark.parametrize("broken", ["order_id", "jobs", "loads", "paused"])
 def test_a_broken_snapshot_changes_nothing(broken: str) -> None:
-    saved = Bench(node(0, action("a"))).arrive().tick().runner.snapshot()
+    saved = saved_of(Bench(node(0, action("a"))).arrive().tick().runner)
     runner = ActionRunner(registry())
     with pytest.raises(KeyError):
         runner.restore({key: value for key, value in saved.items() if key != broken})
@@ -399,7 +406,7 @@ def test_a_broken_snapshot_changes_nothing(broken: str) -> None:
 def test_a_retriable_action_that_a_restart_interrupted_may_be_retried() -> None:
     bench = Bench(node(0, action("a", "HARD", ticks=5, retriable=True))).arrive().tick(2)
     other = ActionRunner(registry(bench.log))
-    other.restore(bench.runner.snapshot())
+    other.restore(saved_of(bench.runner))
     bench.runner = other
     bench.tick(3)
     assert bench.statuses == {"a": "RETRIABLE"}
@@ -521,7 +528,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        saved = json.loads(json.dumps(self.runner.snapshot()))
+        saved = saved_of(self.runner)
         self.runner = ActionRunner(registry(self.starts))
         self.runner.restore(saved)
         self.restarted |= set(self.statuses)
@@ -568,3 +575,41 @@ TestMachine = Machine.TestCase
 
 def test_statuses_of_the_standard_are_all_known() -> None:
     assert set(NEXT) == {str(status) for status in ActionStatus}
+
+
+def test_an_action_begins_only_once_a_power_cut_would_not_have_it_begin_again() -> None:
+    bench = Bench(
+        node(0, action("w", kind="again", ticks=9), action("a", "HARD", ticks=5), action("b"))
+    )
+    bench.arrive()
+    for kept in (0, 0, 0):
+        bench.runner.note_snapshots(1, kept)
+        bench.tick()
+    # What may be done twice does not wait.
+    assert bench.log == ["start w"]
+    bench = Bench(node(0, action("a", "HARD", ticks=5), action("b"))).arrive()
+    bench.runner.note_snapshots(1, 0)
+    bench.tick()
+    assert bench.statuses["a"] == "WAITING"
+    announced = saved_of(bench.runner)
+    bench.runner.note_snapshots(2, 1)
+    bench.tick()
+    assert bench.log == ["start a"]
+    # The power cut right after it finds but what was kept before.
+    bench.runner = ActionRunner(registry(bench.log))
+    bench.runner.restore(announced)
+    bench.tick(5)
+    assert bench.statuses == {"a": "FAILED", "b": "FINISHED"}
+    assert bench.log == ["start a", "start b"]
+
+
+def test_what_is_told_of_all_actions_is_made_anew_only_when_something_changes() -> None:
+    bench = Bench(node(0, action("a", "HARD", ticks=3)), node(2, action("b"))).arrive().tick()
+    record, states = bench.runner.record, bench.runner.states
+    bench.tick()
+    assert bench.runner.record is record
+    assert bench.runner.states is states
+    bench.tick(3)
+    assert bench.runner.record is not record
+    assert bench.statuses == {"a": "FINISHED", "b": "WAITING"}
+    assert saved_of(bench.runner)["jobs"][0]["status"] == "FINISHED"

@@ -13,6 +13,7 @@ from agent.telemetry.publication import Message
 from agent.vda5050.messages import OperatingMode
 from agent.vda5050.order_book import MOST_NODES, OrderBook
 from agent.vda5050.reading import read_ahead, read_already
+from agent.vda5050.record_text import RecordText
 from tests.agent.vda5050.orders import CELLAR, IDENTITY, MAP, MAPS, encode, order, situation
 
 Tree = dict[str, Any]
@@ -201,7 +202,13 @@ def test_a_new_order_after_the_last_one() -> None:
 def test_cancelling_keeps_the_ids_and_refuses_updates() -> None:
     book = book_with(order(2, 4), 2)
     assert book.cancel()
+    assert book.waypoints == ()
+    assert [node.sequence_id for node in book.node_states] == [4, 6]  # until the robot stands
+    with pytest.raises(OrderRejected, match="not finished"):
+        book.receive(encode(order(2, order_id="B")), situation())
+    book.clear()
     assert book.idle
+    assert book.edge_states == ()
     assert (book.order_id, book.last_node_id) == ("A", "n1")
     assert not book.cancel()
     with pytest.raises(OrderRejected) as caught:
@@ -522,7 +529,7 @@ def test_an_action_that_it_cannot_perform_is_rejected_with_the_reason() -> None:
 def test_a_snapshot_is_json_and_all_that_there_is() -> None:
     book = busy_book(bent() | {"orderUpdateId": 3})
     book.reach(2)
-    tree = json.loads(json.dumps(book.snapshot()))
+    tree = json.loads(book.record.text(RecordText()))
     again = OrderBook(IDENTITY, MAPS, action_problem=lambda action, place: None)
     again.restore(tree)
     assert again.record == book.record
@@ -612,10 +619,11 @@ def test_what_does_not_fit_is_rejected_and_changes_nothing(
 
 def test_an_order_read_by_another_thread_is_taken_as_it_is() -> None:
     payload = encode(order(3))
-    message = read_ahead(Message("order", payload, 0))
+    ahead, behind = OrderBook(IDENTITY, MAPS), book_with(order(3))
+    message = read_ahead(Message("order", payload, 0), ahead.preparation)
     read = read_already(message)
     assert read is not None
-    ahead, behind = OrderBook(IDENTITY, MAPS), book_with(order(3))
+    assert read.is_sound
     ahead.receive(payload, situation(), read)
     assert ahead.record == behind.record
     assert message == Message("order", payload, 0)
@@ -625,5 +633,5 @@ def test_an_order_read_by_another_thread_is_taken_as_it_is() -> None:
     "message", [Message("order", b"{", 0), Message("instantActions", b"{}", 0)]
 )
 def test_what_cannot_be_read_ahead_is_left_to_the_loop(message: Message) -> None:
-    assert read_ahead(message) is message
+    assert read_ahead(message, OrderBook(IDENTITY, MAPS).preparation) is message
     assert read_already(message) is None

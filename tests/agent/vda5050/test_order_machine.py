@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from agent.errors import OrderRejected
 from agent.route.path import Waypoint
 from agent.vda5050.order_book import OrderBook
+from agent.vda5050.record_text import RecordText
 from tests.agent.vda5050.orders import IDENTITY, MAPS, encode, order, situation
 
 Tree = dict[str, Any]
@@ -133,13 +134,21 @@ class Dispatch(RuleBasedStateMachine):
 
     @rule()
     def cancel(self) -> None:
-        had_order = not self.book.idle
+        had_order = not self.book.idle and not self.cancelled
+        told = self.book.node_states
         assert self.book.cancel() is had_order
+        assert self.book.node_states == told
         self.cancelled = self.cancelled or had_order
+
+    @precondition(lambda self: self.cancelled)
+    @rule()
+    def stand_still(self) -> None:
+        self.book.clear()
+        assert self.book.idle
 
     @rule()
     def switch_off_and_on(self) -> None:
-        kept = json.loads(json.dumps(self.book.snapshot()))
+        kept = json.loads(self.book.record.text(RecordText()))
         self.book = new_book()
         self.book.restore(kept)
 
@@ -180,6 +189,7 @@ class Dispatch(RuleBasedStateMachine):
     @invariant()
     def actions_to_come_are_those_of_the_states(self) -> None:
         states = {s.sequence_id for s in (*self.book.node_states, *self.book.edge_states)}
+        states = set() if self.cancelled else states
         assert [s for _, s in self.book.actions()] == sorted(states)
 
 

@@ -51,7 +51,7 @@ class Bench:
     def __init__(self, identity: Identity = IDENTITY) -> None:
         self.book = OrderBook(identity, MAPS)
         self.actions = InstantActionRunner(identity)
-        self.report = StateReport(identity, VEHICLE, MAPS)
+        self.report = StateReport(identity, VEHICLE)
         self.now_ns = 0
 
     def situation(self, *args: float, **changes: Any) -> Situation:
@@ -313,9 +313,11 @@ def test_cancel_runs_until_the_robot_stands(bench: Bench) -> None:
     bench.send_action("cancelOrder", "c1")
     bench.send_action("cancelOrder", "c2")  # sent again before the first was answered
     driving = bench.states(60, 1.0, driving=True)[-1]
-    assert driving.node_states == []
+    # Figure 9: a master that saw none any more would take the order for finished.
+    assert [node.node_id for node in driving.node_states] == ["n1", "n2"]
     assert [a.action_status for a in driving.action_states] == ["RUNNING", "RUNNING"]
     standing = bench.states(60, 1.0)[-1]
+    assert standing.node_states == standing.edge_states == []
     assert [a.action_status for a in standing.action_states] == ["FINISHED", "FINISHED"]
     assert standing.order_id == "A"
     assert standing.errors == []

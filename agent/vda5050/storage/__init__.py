@@ -1,0 +1,1 @@
+"""Maps and zone sets on the robot: fetched from the platform's servers, kept, made ready to use."""
