@@ -34,15 +34,21 @@ from agent.avoidance.protective_field import ProtectiveFieldParams
 from agent.avoidance.surroundings import LidarMount
 from agent.driving import DrivingParams
 from agent.errors import ConfigError
+from agent.geometry.polygon import rectangle
 from agent.geometry.pose import Pose2
 from agent.localization.params import LocalizationParams
 from agent.loop import BASE
 from agent.route.follower import FollowerParams
 from agent.route.route_search import RouteSearchParams
 from agent.telemetry.access import BrokerParams
+from agent.telemetry.credentials import located
+from agent.telemetry.history import HistoryParams
+from agent.telemetry.platform import Wish, objections
 from agent.vda5050.actions.charging import ChargingParams
 from agent.vda5050.actions.docking import CarrierParams
+from agent.vda5050.datasheet import Datasheet
 from agent.vda5050.order_memory import Resume
+from agent.vda5050.storage.params import StorageParams
 from agent.vda5050.topics import FROM_ROBOT
 from agent.vda5050.wire.version import VERSIONS, speaks, version_of
 from drivers import registry
@@ -68,6 +74,12 @@ class LoadedSection(Section):
     length_m: Annotated[float, Gt(0), Le(10)]
     width_m: Annotated[float, Gt(0), Le(5)]
     center_x_m: Annotated[float, Ge(-5), Le(5)] = 0.0
+
+    @property
+    def corners_m(self) -> tuple[tuple[float, float], ...]:
+        """The outline, x and y of each corner."""
+        corners = rectangle(self.length_m, self.width_m, self.center_x_m)
+        return tuple((float(x), float(y)) for x, y in corners)
 
 
 class RobotSection(Section):
@@ -112,6 +124,10 @@ class MapSection(Section):
     """A map; its id is the section's name."""
 
     file: Path
+    version: Annotated[
+        str,
+        Field(min_length=1, description="mapVersion, told apart from those that are downloaded"),
+    ] = "1"
 
 
 class StartSection(Section):
@@ -265,8 +281,19 @@ class Config(Section):
     order: OrderSection = OrderSection()
     vda5050: PlatformSection = PlatformSection()
     charging: ChargingParams | None = None
+    factsheet: Datasheet = Datasheet()
     carrier: dict[str, CarrierParams] = {}
+    storage: Annotated[
+        StorageParams | None, Field(description="maps of the platform; none are taken without it")
+    ] = None
+    history: HistoryParams = HistoryParams()
     local: LocalSection = LocalSection()
+
+    @field_validator("history", mode="before")
+    @classmethod
+    def _no_journal_is_none(cls, value: Any) -> Any:
+        is_none = isinstance(value, dict) and value.get("journal") == ""
+        return {**value, "journal": None} if is_none else value
 
     @field_validator("map", mode="before")
     @classmethod
@@ -303,6 +330,28 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _broker_takes_it(self) -> "Config":
+        if found := list(objections(self.broker, self._wishes())):
+            raise ValueError("; ".join(found))
+        return self
+
+    def _wishes(self) -> list[Wish]:
+        """Return what is asked of the broker on each topic; what the standard alone asks may go."""
+        robot, version = self.robot, version_of(self.vda5050.version)
+        base = (
+            f"{robot.topic_prefix or version.topic_prefix}/{robot.manufacturer}"
+            f"/{robot.serial_number}"
+        )
+        wishes = []
+        for name in (*FROM_ROBOT, *version.to_robot):
+            asked = self.vda5050.topics.get(name, TopicSection())
+            is_received = name not in FROM_ROBOT
+            wishes.append(
+                Wish(f"{base}/{name}", asked.qos or 0, bool(asked.retain), is_received=is_received)
+            )
+        return wishes
+
+    @model_validator(mode="after")
     def _starts_on_a_map(self) -> "Config":
         known = ", ".join(self.map)
         if self.start.map is None and len(self.map) > 1:
@@ -329,9 +378,7 @@ class Config(Section):
 
     def resolved(self, directory: Path) -> "Config":
         """Return the same with all relative file names taken from a directory."""
-        files = ("password_file", "ca_file", "certificate_file", "key_file")
-        named = {name: getattr(self.broker, name) for name in files}
-        broker = {name: directory / file for name, file in named.items() if file is not None}
+        broker = {key: located(file, directory) for key, file in self.broker.files.items()}
         return self.model_copy(
             update={
                 "map": {
@@ -342,7 +389,9 @@ class Config(Section):
                 "order": self.order
                 if self.order.store is None
                 else self.order.model_copy(update={"store": directory / self.order.store}),
-                "broker": dataclasses.replace(self.broker, **broker),
+                "storage": None if self.storage is None else self.storage.within(directory),
+                "broker": dataclasses.replace(self.broker, **broker),  # type: ignore[arg-type]
+                "history": self.history.within(directory),
             }
         )
 

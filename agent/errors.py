@@ -8,15 +8,31 @@
          ├─ MapError            the map cannot be read or makes no sense
          ├─ LocalizationLost    the robot does not know where it is
          ├─ LocalizationOdd     it knows, but something about it is strange
+         ├─ LoopLate            the control loop came late
          ├─ OrderRejected       an order of the platform cannot be accepted
+         ├─ ZoneSetRejected     a zone set of the platform cannot be taken
+         ├─ ZoneViolated        the robot is in a zone that it must not be in
+         ├─ ReleaseLost         the robot is in a zone whose release was taken back
+         ├─ OutsideOfCorridor   the robot left the corridor of its edge
          ├─ OrderInterrupted    an order could not go on after the robot was switched off
          ├─ RecordInvalid       what was written to disk cannot be read again
          ├─ MessageInvalid      a message of the platform cannot be read
          ├─ ActionFailed        an action of an order did not succeed
          │   ├─ NoOrderToCancel     there was no order to cancel
          │   ├─ PoseNotSet          the robot did not take a pose that it was told
+         │   ├─ DownloadFailed      a file could not be fetched, or is not what it should be
+         │   ├─ CertificateRefused  the broker does not take a new certificate
+         │   ├─ DuplicateMap        the robot has that version of the map already
+         │   ├─ DuplicateZoneSet    the robot has a zone set of that id already
+         │   ├─ StorageFull         there is no room on the robot for what was sent
          │   └─ ActionUnsupported   the robot cannot perform it
          ├─ BrokerUnavailable   the shared platform cannot be reached
+         │   ├─ BrokerUntrusted     nothing proves that the broker is the plant's
+         │   ├─ BrokerMisnamed      its certificate is for another name
+         │   ├─ BrokerOutdated      its certificate is not valid now
+         │   ├─ BrokerRevoked       its certificate was revoked
+         │   ├─ RobotRefused        the broker does not let the robot in
+         │   └─ CredentialsInvalid  the robot's own password or certificate cannot be used
          ├─ DaemonUnreachable   the command line finds no daemon to talk to
          ├─ DaemonRunning       a second daemon was started for the same robot
          └─ LogError            a recorded log or a trajectory cannot be read
@@ -82,6 +98,15 @@ class LocalizationOdd(AgentError):
     )
 
 
+class LoopLate(AgentError):
+    """The control loop came late; the robot stood for that moment, and goes on."""
+
+    code = "LOOP_LATE"
+    vda_type = "controlLoopLate"
+    level = Level.WARNING
+    hint = "See what else runs on the robot's computer (systemd-cgtop), and if it is too hot."
+
+
 class RouteNotFound(AgentError):
     """There is no way that the robot could take.
 
@@ -129,6 +154,48 @@ class OrderRejected(AgentError):
     def __init__(self, detail: str, *, vda_type: str = "orderError", **context: str) -> None:
         super().__init__(detail, **context)
         self.rejection_type = vda_type
+
+
+class ZoneSetRejected(AgentError):
+    """A zone set cannot be taken; those at hand go on (VDA 5050 3.0, section 6.4).
+
+    Example scenarios: a zone type that the factsheet does not name, a polygon that crosses itself.
+    """
+
+    code = "ZONE_SET_REJECTED"
+    vda_type = "unsupportedParameter"
+    level = Level.WARNING
+    hint = "Compare the zone with the reason given and with supportedZones of the factsheet."
+
+
+class ZoneViolated(AgentError):
+    """The robot stands in a BLOCKED zone, and stays there (VDA 5050 3.0, section 6.4.1.1)."""
+
+    code = "ZONE_VIOLATED"
+    vda_type = "blockedZoneViolation"
+    level = Level.WARNING
+    hint = "Move the robot out of the zone by hand, or enable a zone set without it."
+
+
+class ReleaseLost(AgentError):
+    """The release of the zone that the robot is in was taken back (VDA 5050 3.0, section 6.9)."""
+
+    code = "RELEASE_LOST"
+    vda_type = "releaseLost"
+    level = Level.WARNING
+    hint = "Grant the request that the robot has stated anew, or move it out of the zone."
+
+
+class OutsideOfCorridor(AgentError):
+    """The robot has left the corridor of its edge (VDA 5050 2.1, section 6.6.5; 3.0, 6.1.5).
+
+    Example scenarios: it was pushed, the wheels slipped, localization had to be set right.
+    """
+
+    code = "OUTSIDE_OF_CORRIDOR"
+    vda_type = "outsideOfCorridor"
+    level = Level.WARNING
+    hint = "Cancel the order and send one that begins where the robot stands, or push it back."
 
 
 class OrderInterrupted(AgentError):
@@ -193,6 +260,53 @@ class PoseNotSet(ActionFailed):
     hint = "Compare pose and map with where the robot really stands, heading included; then repeat."
 
 
+class DownloadFailed(ActionFailed):
+    """A file that the platform named could not be fetched, or is not what it should be.
+
+    Example scenarios: the server cannot be reached, the checksum differs, the link leads to where
+    the configuration allows nothing to be fetched from, the file holds no map.
+    """
+
+    code = "DOWNLOAD_FAILED"
+    vda_type = "downloadFailed"
+    hint = (
+        "Open the link from the robot's network, compare the checksum with the file, and see that "
+        "[storage] allow has the server."
+    )
+
+
+class CertificateRefused(ActionFailed):
+    """No line to the broker came about with a new certificate; the old one is back in use."""
+
+    code = "CERTIFICATE_REFUSED"
+    vda_type = "certificateRefused"
+    hint = "Compare the new certificate with what the broker trusts, and its names and dates."
+
+
+class DuplicateMap(ActionFailed):
+    """downloadMap named a version of a map that is on the robot (VDA 5050 2.1, section 6.7.3)."""
+
+    code = "DUPLICATE_MAP"
+    vda_type = "duplicateMap"
+    hint = "Delete the map on the robot first (deleteMap), or give the new one another mapVersion."
+
+
+class DuplicateZoneSet(ActionFailed):
+    """A zone set came whose id is on the robot already (VDA 5050 3.0, section 6.4.2)."""
+
+    code = "DUPLICATE_ZONE_SET"
+    vda_type = "duplicateZoneSet"
+    hint = "Give a changed zone set another zoneSetId, or delete the one on the robot first."
+
+
+class StorageFull(ActionFailed):
+    """There is no room for what the platform sent (VDA 5050 2.1, section 6.7.5)."""
+
+    code = "STORAGE_FULL"
+    vda_type = "insufficientMemory"
+    hint = "Delete maps that are not in use (deleteMap), or raise the limits in [storage]."
+
+
 class ActionUnsupported(ActionFailed):
     """An action this robot cannot perform."""
 
@@ -212,6 +326,80 @@ class BrokerUnavailable(AgentError):
         "agent keeps trying by itself."
     )
     exit_code = 69
+
+
+class BrokerUntrusted(BrokerUnavailable):
+    """Nothing proves that what answers is the plant's broker; the robot sends it nothing.
+
+    Example scenarios: the certificate is self-signed, another authority signed it, the list of
+    revoked certificates is missing or too old.
+    """
+
+    code = "BROKER_UNTRUSTED"
+    vda_type = "brokerUntrusted"
+    hint = (
+        "Put the certificate of the authority that signed the broker's into [broker] ca_file, and "
+        "its present list of revoked ones into crl_file. If both are right, someone else answers."
+    )
+
+
+class BrokerMisnamed(BrokerUntrusted):
+    """The broker's certificate is for another name than the one it is addressed by."""
+
+    code = "BROKER_MISNAMED"
+    vda_type = "brokerUntrusted"
+    hint = (
+        "Write a name into [broker] host that the certificate lists, or have one issued that lists "
+        "the name in use (subjectAltName)."
+    )
+
+
+class BrokerOutdated(BrokerUntrusted):
+    """The broker's certificate has expired, or is not valid yet."""
+
+    code = "BROKER_OUTDATED"
+    vda_type = "brokerUntrusted"
+    hint = "Compare the robot's clock with the real time (date); renew the broker's certificate."
+
+
+class BrokerRevoked(BrokerUntrusted):
+    """The authority has revoked the certificate that the broker shows."""
+
+    code = "BROKER_REVOKED"
+    vda_type = "brokerUntrusted"
+    hint = (
+        "Find out why it was revoked before anything else: its key may be in other hands. Then "
+        "give the broker a new certificate."
+    )
+
+
+class RobotRefused(BrokerUnavailable):
+    """The broker does not let the robot in, or not do what it must.
+
+    Example scenarios: unknown user, wrong password, the robot's certificate has expired or was
+    revoked, the broker's access list leaves out a topic.
+    """
+
+    code = "ROBOT_REFUSED"
+    vda_type = "brokerRefusesRobot"
+    hint = (
+        "Compare user, password, client id and certificate in [broker] with the robot's account at "
+        "the broker, and what the account may do with the robot's topics."
+    )
+
+
+class CredentialsInvalid(BrokerUnavailable):
+    """The robot's own password, key or certificate cannot be used any more.
+
+    Example scenarios: a rotation left a key beside the certificate of another, a file was removed.
+    """
+
+    code = "CREDENTIALS_INVALID"
+    vda_type = "credentialsInvalid"
+    hint = (
+        "Correct the file that the text names, certificate and key together; the agent reads them "
+        "again by itself."
+    )
 
 
 class DaemonUnreachable(AgentError):

@@ -3,11 +3,14 @@
 import gc
 import math
 import signal
+import sys
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from importlib import metadata
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -21,7 +24,7 @@ from agent.config import Config
 from agent.docking.manoeuvre import DriveLimits
 from agent.docking.rehearsal import rehearse as rehearse_docking
 from agent.driving import Driving
-from agent.errors import AgentError, MapError, RecordInvalid
+from agent.errors import AgentError, ConfigError, MapError, RecordInvalid
 from agent.geometry.polygon import rectangle
 from agent.geometry.pose import Pose2
 from agent.kernels.warmup import warm_up as warm_up_agent
@@ -35,20 +38,25 @@ from agent.order_store import OrderStore
 from agent.positioning import PoseRequest, Positioning
 from agent.route.course import Course
 from agent.route.rehearsal import rehearse as rehearse_routes
-from agent.route.route_map import RouteMap
 from agent.route.route_search import Mobility, RouteSearch
 from agent.route.wayfinder import Wayfinder
 from agent.streams import TICK
 from agent.telemetry.broker import MqttLink
+from agent.telemetry.chronicle import Chronicle
+from agent.telemetry.events import EventWriter
 from agent.telemetry.timing import LoopTiming
 from agent.telemetry.watchdog import ServiceManager
 from agent.vda5050 import topics
+from agent.vda5050.actions.certifying import LINKS, certifying_kinds
 from agent.vda5050.actions.charging import charging_kinds
 from agent.vda5050.actions.docking import Carriers, Chassis, docking_kinds
 from agent.vda5050.actions.handling import handling_kinds
+from agent.vda5050.actions.mapping import mapping_kinds
 from agent.vda5050.actions.registry import ActionKind, ActionRegistry, installed_kinds
 from agent.vda5050.actions.runner import ActionRunner
+from agent.vda5050.actions.stating import INIT_POSITION
 from agent.vda5050.actions.waiting import LOG_REPORT, WAIT_FOR_TRIGGER
+from agent.vda5050.actions.zoning import zoning_kinds
 from agent.vda5050.connection import ConnectionReport
 from agent.vda5050.factsheet import Vehicle
 from agent.vda5050.identity import Identity
@@ -57,14 +65,23 @@ from agent.vda5050.order_book import OrderBook
 from agent.vda5050.order_memory import OrderMemory
 from agent.vda5050.reading import read_ahead
 from agent.vda5050.state_report import StateReport
+from agent.vda5050.storage.catalog import Catalog
+from agent.vda5050.storage.certificates import Line
+from agent.vda5050.storage.depot import Depot
+from agent.vda5050.storage.terrain import MapKey, Terrain
+from agent.vda5050.storage.worker import StorageWorker
 from agent.vda5050.wire.version import version_of
+from agent.vda5050.zones.guard import ZoneGuard
+from agent.vda5050.zones.zone_book import SUPPORTED, ZoneBook
 from drivers.driver import PortSpec
 from drivers.errors import HaulierError
 from drivers.kernels import warm_up as warm_up_drivers
 from drivers.port import SerialPort
 from drivers.runner import DeviceRunner, IoLoop
 
+SWITCH_S = 1e-4  # for which a thread that reads a long order may keep the loop waiting
 PERIOD_NS = round(1e9 / TICK.rate_hz)
+SHUT_DOWN = 80  # exit status; the service is not to be started again on it
 STATUS_PERIOD_NS = 1_000_000_000
 FOLD_NS = 30_000_000_000
 
@@ -122,6 +139,9 @@ def vehicle_of(config: Config) -> Vehicle:
         acceleration_mps2=motion.acceleration_mps2,
         deceleration_mps2=motion.deceleration_mps2,
         max_load_kg=robot.max_load_kg,
+        zones=SUPPORTED if takes_more_of_3(config) else (),
+        loaded_m=() if robot.loaded is None else robot.loaded.corners_m,
+        datasheet=config.factsheet,
     )
 
 
@@ -140,8 +160,37 @@ def chassis_of(config: Config) -> Chassis:
     )
 
 
-def registry_of(config: Config) -> ActionRegistry:
+def keeps_maps(config: Config) -> bool:
+    """Whether the platform may send maps, for which 2.0 has no actions (2.1, section 6.7)."""
+    number = version_of(config.vda5050.version).number
+    return config.storage is not None and number >= (2, 1)
+
+
+def takes_more_of_3(config: Config) -> bool:
+    """Whether the platform may send what came with 3.0: zones (section 6.4), certificates."""
+    return config.storage is not None and version_of(config.vda5050.version).number >= (3, 0)
+
+
+def own_certificates(config: Config) -> dict[str, Path]:
+    """Return the files that updateCertificate may replace; none where it has to be rejected.
+
+    systemd's credentials are not the agent's to write.
+    """
+    replaceable = {
+        key: file
+        for key, file in config.broker.files.items()
+        if key in LINKS and not str(file).startswith("$")
+    }
+    is_whole = config.broker.is_encrypted and replaceable.keys() >= {"certificate_file", "key_file"}
+    return replaceable if is_whole and takes_more_of_3(config) else {}
+
+
+def registry_of(config: Config, catalog: Catalog) -> ActionRegistry:
     """Return what the robot can do beside driving, as configured and installed.
+
+    Args:
+        config: The configuration.
+        catalog: The maps that actions are about.
 
     Raises:
         ConfigError: A carrier cannot be driven up to, or an action of another distribution cannot
@@ -155,35 +204,79 @@ def registry_of(config: Config) -> ActionRegistry:
         (
             WAIT_FOR_TRIGGER,
             LOG_REPORT,
+            INIT_POSITION,
             *(() if charging is None else charging_kinds(charging)),
             *at_carriers,
             *(handling_kinds(most_kg) if most_kg > 0.0 else ()),
+            *(mapping_kinds(catalog) if keeps_maps(config) else ()),
+            *(zoning_kinds(catalog) if takes_more_of_3(config) else ()),
+            *(certifying_kinds(catalog) if own_certificates(config) else ()),
             *installed_kinds(),
         )
     )
 
 
-def load_places(config: Config) -> dict[str, Place]:
-    """Read all maps and make them ready to be localized on.
+def configured_maps(config: Config) -> dict[MapKey, Path]:
+    """Return the maps of the configuration and their files."""
+    return {MapKey(map_id, section.version): section.file for map_id, section in config.map.items()}
+
+
+def depot_of(config: Config) -> Depot | None:
+    """Return the maps on the robot's disk, None where the platform may send none.
+
+    Raises:
+        ConfigError: Its directory cannot be used.
+    """
+    return None if config.storage is None else Depot(config.storage, configured_maps(config))
+
+
+def load_places(config: Config, depot: Depot | None = None) -> dict[str, Place]:
+    """Read all maps in use and make them ready to be localized on.
+
+    Args:
+        config: The configuration.
+        depot: Knows which maps are in use; without it, it is those of the configuration.
 
     Raises:
         MapError: One cannot be used; the text names its section.
     """
+    files = {key.map_id: path for key, path in configured_maps(config).items()}
+    if depot is not None:
+        files |= {map_id: depot.path(key) for map_id, key in depot.enabled.items()}
     places = {}
-    for map_id, section in config.map.items():
+    for map_id, file in files.items():
         try:
-            places[map_id] = Place.prepare(load_map(section.file), config.localization.map)
+            places[map_id] = Place.prepare(load_map(file), config.localization.map)
         except MapError as error:
             raise MapError(f"map.{map_id}: {error.detail}") from error
     return places
 
 
-def build_agent(config: Config, places: Mapping[str, Place]) -> Agent:
+def catalog_of(config: Config, places: Mapping[str, Place], depot: Depot | None = None) -> Catalog:
+    """Return which maps the robot has, in use or not; without a depot, those in use alone."""
+    configured = {key.map_id: key for key in configured_maps(config)}
+    enabled = configured if depot is None else depot.enabled
+    zones = None if depot is None else ZoneBook(depot.zone_sets, depot.zone_sets_enabled)
+    return Catalog(
+        {
+            key: Terrain.of(places[map_id], zones.in_force(map_id) if zones else None)
+            for map_id, key in enabled.items()
+        },
+        () if depot is None else depot.keys,
+        configured.values(),
+        zones,
+    )
+
+
+def build_agent(
+    config: Config, places: Mapping[str, Place], catalog: Catalog | None = None
+) -> Agent:
     """Join the agent's parts as the configuration says; no I/O.
 
     Args:
         config: The configuration.
         places: Its maps, by their id.
+        catalog: Which maps the robot has; without it, those alone.
 
     Raises:
         MapError: The start pose is not on the map.
@@ -195,7 +288,8 @@ def build_agent(config: Config, places: Mapping[str, Place]) -> Agent:
     loaded = config.robot.loaded
     mounts = config.mounts
     identity = identity_of(config)
-    registry = registry_of(config)
+    catalog = catalog or catalog_of(config, places)
+    registry = registry_of(config, catalog)
     localizer = Localizer(
         places[map_id],
         config.localization,
@@ -207,13 +301,13 @@ def build_agent(config: Config, places: Mapping[str, Place]) -> Agent:
     route_params = replace(config.route, needed_clearance_m=least_m)
     wayfinder = Wayfinder(
         RouteSearch(route_params, footprint, Mobility()),
-        {name: RouteMap.prepare(place.grid) for name, place in places.items()},
+        catalog.routes,
         map_id,
     )
-    actions = ActionRunner(registry)
+    instant_actions = InstantActionRunner(identity, ActionRunner(registry))
     order_book = OrderBook(
         identity,
-        {name: place.grid for name, place in places.items()},
+        catalog.grids,
         deviation_m=config.order.deviation_m,
         deviation_rad=config.order.deviation_rad,
         height_m=config.robot.height_m,
@@ -223,13 +317,12 @@ def build_agent(config: Config, places: Mapping[str, Place]) -> Agent:
     return Agent(
         lidars=mounts,
         localizer=localizer,
-        positioning=Positioning(localizer, places, map_id, config.localization.start),
+        positioning=Positioning(localizer, catalog.places, map_id, config.localization.start),
         order_book=order_book,
-        instant_actions=InstantActionRunner(identity, actions),
+        instant_actions=instant_actions,
         state_report=StateReport(
             identity,
             vehicle_of(config),
-            places,
             minimum_interval_s=config.vda5050.minimum_state_interval_s,
             period_s=config.vda5050.state_period_s,
             visualization_interval_s=config.vda5050.visualization_interval_s,
@@ -249,22 +342,33 @@ def build_agent(config: Config, places: Mapping[str, Place]) -> Agent:
             if loaded is None
             else rectangle(loaded.length_m, loaded.width_m, loaded.center_x_m),
         ),
-        memory=OrderMemory(order_book, actions, config.order.resume),
+        memory=OrderMemory(order_book, instant_actions, config.order.resume),
+        catalog=catalog,
+        zone_guard=ZoneGuard(footprint, config.motion.deceleration_mps2),
+        identity=identity,
     )
 
 
 class Daemon:
-    """The running robot: agent, device runners, broker link, local socket."""
+    """The running robot: agent, device runners, broker link, local socket.
+
+    Attributes:
+        exit_code: What the process is to end with.
+    """
 
     def __init__(self, config: Config, clock: Clock) -> None:
         self._clock = clock
         self._config = config
+        self.exit_code = 0
         self._log = structlog.get_logger()
         self._manager = ServiceManager()
         self._stop = threading.Event()
         self._mailbox = Mailbox(tuple(config.mounts))
         self._timing = LoopTiming(PERIOD_NS)
-        self._agent = build_agent(config, load_places(config))
+        depot = depot_of(config)
+        places = load_places(config, depot)
+        self._agent = build_agent(config, places, catalog_of(config, places, depot))
+        self._storage = self._worker_of(depot)
         self._runners = [
             DeviceRunner(name, device.build(name), _opener(device.port))
             for name, device in config.devices.items()
@@ -272,21 +376,27 @@ class Daemon:
         self._base = self._runners[-1]
         self._io = IoLoop(self._runners, clock)
         identity = identity_of(config)
+        self._chronicle = self._chronicle_of(identity)
+        self._presence = ConnectionReport(identity, clock, published_topics(config))
         self._link = MqttLink(
             config.broker,
             topics.base(identity),
             subscriptions(config),
-            ConnectionReport(identity, clock, published_topics(config)),
-            lambda message: self._mailbox.put_message(read_ahead(message)),
+            self._presence,
+            lambda message: self._mailbox.put_message(read_ahead(message, self._agent.preparation)),
             clock,
+            None if self._chronicle is None else self._chronicle.lane,
         )
         self._store = None if config.order.store is None else OrderStore(config.order.store)
         self._unkept: str | None = None
+        self._unkept_history: str | None = None
+        self._lost_noted = 0
         self._status = self._agent.status(clock.now_ns())
         self._threads: list[threading.Thread] = []
         self._verbs = {
             "status": self._answer_status,
             "scan": lambda _: {"points_m": self._agent.scan_points()},
+            "cycles": self._answer_cycles,
             "set_pose": self._set_pose,
             "relocalize": self._relocalize,
             "acknowledge": self._acknowledge,
@@ -308,10 +418,17 @@ class Daemon:
             if (refused := restore_order(self._agent.memory, self._store)) is not None:
                 self._log.warning("order.record_refused", reason=refused.detail, hint=refused.hint)
             self._threads.append(threading.Thread(target=self._store.run, name="order store"))
+        if self._storage is not None:
+            self._threads.append(threading.Thread(target=self._storage.run, name="storage"))
+        if self._chronicle is not None:
+            journal = self._chronicle.journal
+            self._threads.append(threading.Thread(target=journal.run, name="journal"))
+        self._tell_agent("started")
         self._log.info("agent.started", kernels="warm", maps=list(self._config.map))
         # What start-up allocated stays: collecting it again would stall the loop for 0.1 s.
         gc.collect()
         gc.freeze()
+        sys.setswitchinterval(SWITCH_S)
         for thread in self._threads:
             thread.start()
         try:
@@ -323,10 +440,62 @@ class Daemon:
             self._link.close()
             if self._store is not None:
                 self._store.close()
+            if self._storage is not None:
+                self._storage.close()
+            self._tell_agent("stopped")
+            if self._chronicle is not None:
+                self._chronicle.journal.close()
             for thread in self._threads:
                 thread.join(timeout=5.0)
             self._manager.close()
             self._log.info("agent.stopped")
+
+    def _chronicle_of(self, identity: Identity) -> Chronicle | None:
+        params = self._config.history
+        if params.journal is None:
+            return None
+        codecs = {runner.name: runner.driver.codec for runner in self._runners}
+        return Chronicle(
+            params,
+            EventWriter(identity.manufacturer, identity.serial_number, uuid.uuid4().hex),
+            self._clock,
+            on_durable=lambda: self._link.look_for_history(),
+            loop=self._timing.status,
+            devices={
+                name: lambda codec=codec: asdict(codec.stats)  # type: ignore[misc]
+                for name, codec in codecs.items()
+            },
+        )
+
+    def _tell_agent(self, change: str) -> None:
+        if self._chronicle is not None:
+            times = self._clock.utc_ns(), self._clock.now_ns()
+            self._chronicle.historian.tell_agent(change, metadata.version("haulier"), *times)
+
+    def _worker_of(self, depot: Depot | None) -> StorageWorker | None:
+        params = self._config.storage
+        if depot is None or params is None:
+            return None
+        worker = StorageWorker(
+            depot,
+            params,
+            self._config.localization.map,
+            self._clock,
+            self._mailbox.put_stored,
+            own_certificates(self._config),
+            self._line,
+        )
+        try:
+            if worker.recover():
+                self._log.warning("broker.certificate_restored")
+        except OSError as error:
+            raise ConfigError(f"broker: {error.filename}: {error.strerror}") from error
+        return worker
+
+    def _line(self) -> Line:
+        """Return how the line to the broker is doing; asked by the storage's thread."""
+        link = self._link.state
+        return Line(link.connected_since_ns, link.failure.detail if link.failure else "")
 
     def ask_to_stop(self, signal_number: int, frame: object) -> None:
         """Signal handler."""
@@ -343,13 +512,17 @@ class Daemon:
             deadline_ns = max(deadline_ns + PERIOD_NS, self._clock.now_ns() - PERIOD_NS)
             self._clock.wait_until_ns(deadline_ns)
             started_ns = self._clock.now_ns()
-            outbox = self._agent.tick(
-                started_ns, self._mailbox.drain(self._clock.utc_ns(), self._link.state.failure)
-            )
+            inbox = self._mailbox.drain(self._clock.utc_ns(), self._link.state.failure)
+            if self._store is not None:
+                inbox = replace(inbox, kept=self._store.settled)
+            outbox = self._agent.tick(started_ns, inbox)
             self._send(outbox)
             if self._store is not None and (news := self._agent.memory.news()) is not None:
                 self._store.keep(news)
             self._status = self._agent.status(started_ns)
+            if self._chronicle is not None:
+                utc_ns = self._clock.utc_ns()
+                self._chronicle.historian.observe(self._status, outbox.events, utc_ns, started_ns)
             ended_ns = self._clock.now_ns()
             self._timing.note(deadline_ns, started_ns, ended_ns)
             if ended_ns - fed_ns >= self._manager.watchdog_period_ns > 0:
@@ -365,6 +538,15 @@ class Daemon:
             self._base.release()
         self._io.wake()
         self._link.publish(outbox.publications)
+        if outbox.hibernates != self._presence.hibernates:
+            self._presence.hibernates = outbox.hibernates
+            self._link.announce()
+        if outbox.shuts_down:
+            self._log.info("robot.left")
+            self.exit_code = SHUT_DOWN
+            self._stop.set()
+        if self._storage is not None and outbox.tasks:
+            self._storage.take(outbox.tasks)
         for event in outbox.events:
             getattr(self._log, event.level)(event.name, **event.fields)
 
@@ -382,16 +564,36 @@ class Daemon:
             if overruns:
                 self._log.warning("tick.overran", count=overruns, **self._timing.status())
             self._overruns_noted, self._folded_ns = self._timing.overruns, now_ns
+            self._note_lost_history()
         unkept = None if self._store is None else self._store.failure
         if unkept is not None and unkept != self._unkept:
             self._log.warning("order.unkept", reason=unkept)
         self._unkept = unkept
-        self._manager.status("; ".join(complaints(self._status)) or activity(self._status["order"]))
+        self._note_history_failure()
+        grounds = "; ".join(complaints(self._status | self._history_status()))
+        self._manager.status(grounds or activity(self._status["order"]))
+
+    def _note_history_failure(self) -> None:
+        failure = None if self._chronicle is None else self._chronicle.journal.state.failure
+        if failure is not None and self._unkept_history is None:
+            self._log.warning("history.unkept", reason=failure)
+        elif failure is None and self._unkept_history is not None:
+            self._log.info("history.kept")
+        self._unkept_history = failure
+
+    def _note_lost_history(self) -> None:
+        lost = 0 if self._chronicle is None else self._chronicle.journal.state.lost
+        if lost > self._lost_noted:
+            self._log.warning("history.lost", count=lost - self._lost_noted)
+        self._lost_noted = lost
+
+    def _history_status(self) -> dict[str, Any]:
+        return {"history": None if self._chronicle is None else self._chronicle.status()}
 
     def _answer_status(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer ``haulier status`` from the last tick's snapshot; runs in the server's thread."""
         del request
-        status, link = self._status, self._link.state
+        status, link = self._status | self._history_status(), self._link.state
         connected_ns = link.connected_since_ns
         return status | {
             "robot": self._config.robot.serial_number,
@@ -399,8 +601,8 @@ class Daemon:
             "loop": self._timing.status(),
             "codecs": {runner.name: asdict(runner.driver.codec.stats) for runner in self._runners},
             "broker": {
-                "host": self._config.broker.host,
-                "port": self._config.broker.port,
+                "host": link.address.host,
+                "port": link.address.port,
                 "connected": connected_ns is not None,
                 "connected_s": None
                 if connected_ns is None
@@ -411,6 +613,13 @@ class Daemon:
             },
             "complaints": complaints(status),
         }
+
+    def _answer_cycles(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Tell how punctual the last cycles were, one by one; runs in the server's thread."""
+        count = request.get("count")
+        if not isinstance(count, int):
+            return {"error": "cycles takes count, a number"}
+        return dict(self._timing.recent(count))
 
     def _set_pose(self, request: dict[str, Any]) -> dict[str, Any]:
         """Pass on where a person says the robot is; runs in the server's thread."""
@@ -487,6 +696,8 @@ def complaints(status: dict[str, Any]) -> list[str]:
         found.append(f"not localized: {pose['reason'] if pose else 'no scan yet'}")
     if error := status["broker_error"]:
         found.append(f"broker: {error['code']}: {error['detail']}")
+    if (history := status.get("history")) and history["failure"]:
+        found.append(f"history: {history['failure']}")
     if error := status["way_error"]:
         found.append(f"way: {error['code']}: {error['detail']}")
     if reason := status["command"]["stop_reason"]:
@@ -515,4 +726,4 @@ def run(config: Config, clock: Clock | None = None) -> int:
         # The last line of defence: whatever it was, the journal says it in one line.
         log.error("agent.failed", reason=f"{type(error).__name__}: {error}", exc_info=True)
         return HaulierError.exit_code
-    return 0
+    return daemon.exit_code

@@ -22,6 +22,7 @@ VERBS = {
     "driver": "agent.cli.driver",
     "port": "agent.cli.port",
     "eval": "agent.cli.eval",
+    "telemetry": "agent.cli.telemetry",
     "explain": "agent.cli.explain",
     "warmup": "agent.cli.warmup",
 }
@@ -36,6 +37,7 @@ EPILOG = """exit status:
   69   a device, the broker or the daemon cannot be reached
   70   an error of ours
   78   the configuration is wrong
+  80   shut down by the platform
 """
 
 

@@ -4,18 +4,21 @@ import argparse
 import json
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.cli.verb import Verb
-from agent.errors import BrokerUnavailable
+from agent.clock import SystemClock
 from drivers.errors import HaulierError
 
 if TYPE_CHECKING:
     from agent.config import Config, DeviceSection
+    from agent.telemetry.access import Address, BrokerParams
 
 CONNECT_TIMEOUT_S = 3.0
+ALERT_TIMEOUT_S = 0.5
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -47,11 +50,12 @@ def _check(config: "Config", path: Path, *, offline: bool) -> int:
         ("configuration", lambda: str(path)),
         *((f"{name} driver", partial(_try_driver, name, d)) for name, d in config.devices.items()),
         ("maps", lambda: _try_maps(config)),
+        ("credentials", lambda: _try_credentials(config)),
     ]
     if not offline:
         checks += [
             *((f"{name} port", partial(_try_port, name, d)) for name, d in config.devices.items()),
-            ("broker", lambda: _try_broker(config.broker.host, config.broker.port)),
+            *((f"broker {a}", partial(_try_broker, config, a)) for a in _brokers(config.broker)),
         ]
     column = max(len(name) for name, _ in checks)
     status = 0
@@ -90,12 +94,42 @@ def _try_port(name: str, section: "DeviceSection") -> str:
     return section.port
 
 
-def _try_broker(host: str, port: int) -> str:
+def _try_credentials(config: "Config") -> str:
+    from agent.telemetry.credentials import Credentials
+
+    broker = config.broker
+    Credentials(broker).login(SystemClock().utc_ns(), "trial" if broker.sas_key_file else "")
+    if not broker.is_encrypted:
+        return f"{broker.platform}, UNENCRYPTED: anybody in the network can read and alter"
+    return f"{broker.platform}, encrypted; {len(broker.files)} files read"
+
+
+def _brokers(broker: "BrokerParams") -> tuple["Address", ...]:
+    """Return whom the robot will connect to first: with provisioning, the service."""
+    if broker.dps_id_scope:
+        return (broker.address(broker.dps_host),)
+    return broker.addresses
+
+
+def _try_broker(config: "Config", address: "Address") -> str:
+    """Open a line, but log in as nobody: the running daemon would lose its own."""
+    from agent.telemetry.credentials import Credentials
+    from agent.telemetry.refusal import of_failure
+
+    login = Credentials(config.broker).login(SystemClock().utc_ns())
+    place = (address.host, address.port)
     try:
-        socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S).close()
-    except OSError as error:
-        raise BrokerUnavailable(f"{host}:{port}: {error.strerror or error}") from error
-    return f"{host}:{port} accepts connections"
+        with socket.create_connection(place, timeout=CONNECT_TIMEOUT_S) as line:
+            if login.tls is None:
+                return "accepts connections"
+            with login.tls.wrap_socket(line, server_hostname=address.host) as encrypted:
+                # A broker that takes no such certificate says so only after the handshake.
+                encrypted.settimeout(ALERT_TIMEOUT_S)
+                with suppress(TimeoutError):
+                    encrypted.recv(1)
+                return f"shows a certificate that holds, over {encrypted.version()}"
+    except (OSError, ValueError) as error:
+        raise of_failure(address, error) from error
 
 
 VERB = Verb("config", "check, show or describe the configuration", _configure, _run)

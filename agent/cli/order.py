@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from agent.cli.eval import parse_pose
 from agent.cli.verb import Verb
 from agent.clock import Clock, SystemClock
-from agent.errors import BrokerUnavailable, DaemonUnreachable, MessageInvalid
+from agent.errors import BrokerUnavailable, ConfigError, DaemonUnreachable, MessageInvalid
 
 if TYPE_CHECKING:
     from agent.config import Config
@@ -113,8 +113,15 @@ class Visit(AbstractContextManager["Visit"]):
     def __init__(self, settings: "Config", clock: Clock) -> None:
         from agent.main import identity_of
         from agent.telemetry.broker import MqttLink
+        from agent.telemetry.platform import Platform
         from agent.vda5050 import topics
 
+        if settings.broker.platform is Platform.AZURE_IOT_HUB:
+            raise ConfigError(
+                "broker.platform: a hub lets nobody but the robot itself in by MQTT; call the "
+                "direct method 'order' or 'instantActions' of the device (az iot hub "
+                "invoke-device-method)"
+            )
         self._clock = clock
         self._identity = identity_of(settings)
         self._arrived: queue.SimpleQueue[Message] = queue.SimpleQueue()

@@ -48,6 +48,7 @@ def _lines(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
     update = f" update {order['order_update_id']}" if order["order_id"] else ""
     yield "order", f"{order['order_id'] or 'none yet'}{update}, {state}"
     yield from _broker_lines(status["broker"], status["broker_error"])
+    yield from _history_lines(status.get("history"))
     battery = status["battery"]
     yield (
         "battery",
@@ -94,6 +95,19 @@ def _broker_lines(
         f"{broker['received']} received",
     )
     yield from _error_lines(error)
+
+
+def _history_lines(history: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    if history is None:
+        return
+    yield (
+        "history",
+        f"{history['backlog']} kept for the platform, {history['acknowledged']} acknowledged, "
+        f"{history['lost']} lost, {history['size_bytes'] / 1e6:.1f} MB",
+    )
+    for grounds in (history["failure"], history["refusal"]):
+        if grounds:
+            yield "", grounds
 
 
 def _loop_text(loop: dict[str, Any]) -> str:
