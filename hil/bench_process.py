@@ -18,7 +18,7 @@ import socket
 import sys
 import tty
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias
 
@@ -34,6 +34,7 @@ from hil.body import Body
 from hil.emulator.device import Emulator
 from hil.emulator.roboteq import RoboteqEmulator
 from hil.emulator.rplidar import RplidarEmulator, RplidarModel
+from hil.equipment import Equipment
 from hil.errors import BenchError
 from hil.hall import build_hall
 from hil.plant.plant import LidarParameters, Plant, RobotParameters
@@ -46,8 +47,6 @@ Reply: TypeAlias = dict[str, Any]
 FRONT: Final = "front"
 BASE: Final = "base"
 CONTROL: Final = "control"
-
-_UNEVENNESS_HZ: Final = 0.3
 
 _TICK_NS: Final = 2_000_000
 _READ_BYTES: Final = 4096
@@ -68,6 +67,7 @@ class BenchSpec(BaseModel):
         start: Where the robot stands: x and y in m, yaw in rad, in the frame of the map.
         robot: Outline, drive and lidar of the robot.
         lidars: All lidars by name, where the robot has other ones than its own, named ``front``.
+        equipment: Which devices these are; a log is played on an RPLIDAR and a Roboteq.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -80,6 +80,7 @@ class BenchSpec(BaseModel):
     start: Pose = Pose(7.2, 2.5, 0.0)
     robot: RobotParameters = Field(default_factory=RobotParameters)
     lidars: dict[str, LidarParameters] = {}
+    equipment: Equipment = Equipment()
 
 
 def read_spec(path: Path) -> BenchSpec:
@@ -107,7 +108,7 @@ def world_from_grid(grid: OccupancyGrid) -> World:
 
 
 def build_devices(
-    plant: Plant, lidars: Mapping[str, LidarParameters], seed: int
+    plant: Plant, lidars: Mapping[str, LidarParameters], seed: int, equipment: Equipment
 ) -> dict[str, Emulator]:
     """Return the devices of a plant's robot by their names.
 
@@ -115,24 +116,19 @@ def build_devices(
         plant: The robot in its world.
         lidars: Its lidars by name.
         seed: Of faults on the lines.
+        equipment: Which devices these are.
     """
     *lidar_rngs, base_rng = map(
         np.random.default_rng, np.random.SeedSequence(seed).spawn(len(lidars) + 1)
     )
     devices: dict[str, Emulator] = {
-        f"lidar.{name}": RplidarEmulator(MountedLidar(plant, parameters), rng, model_of(number))
+        f"lidar.{name}": equipment.emulated_lidar(number, MountedLidar(plant, parameters), rng)
         for number, ((name, parameters), rng) in enumerate(
             zip(lidars.items(), lidar_rngs, strict=True)
         )
     }
-    devices[BASE] = RoboteqEmulator(plant.wheels, base_rng)
+    devices[BASE] = equipment.emulated_base(plant.wheels, base_rng)
     return devices
-
-
-def model_of(number: int) -> RplidarModel:
-    """Return the model of one lidar of several, of which no two turn at the same pace."""
-    nominal = RplidarModel()
-    return replace(nominal, revolution_hz=nominal.revolution_hz - _UNEVENNESS_HZ * number)
 
 
 class _Line:
@@ -257,7 +253,7 @@ class BenchProcess:
     def _build_lines(self, spec: BenchSpec) -> dict[str, _Line]:
         if self._plant is not None:
             lidars = spec.lidars or {FRONT: spec.robot.lidar}
-            devices = build_devices(self._plant, lidars, spec.seed)
+            devices = build_devices(self._plant, lidars, spec.seed, spec.equipment)
         else:
             devices = self._build_played(spec.seed)
         return {name: _Line(spec.directory / name, device) for name, device in devices.items()}
@@ -428,7 +424,9 @@ class BenchProcess:
 
 def _build_plant(spec: BenchSpec, now_ns: int) -> Plant:
     grid = build_hall(spec.hall_seed).grid if spec.map is None else load_map(spec.map)
-    return Plant(world_from_grid(grid), spec.robot, spec.start, spec.seed, now_ns)
+    return Plant(
+        world_from_grid(grid), spec.equipment.on(spec.robot), spec.start, spec.seed, now_ns
+    )
 
 
 def _build_player(spec: BenchSpec, log: Path) -> Player:

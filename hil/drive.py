@@ -28,7 +28,6 @@ from hil.scenario import (
     ROBOT,
     Forklift,
     Scenario,
-    factory_tour,
     route_length_m,
 )
 from hil.terminal import Terminal
@@ -111,20 +110,25 @@ class Drive:
 
     Args:
         directory: For configuration, map, sockets, log and picture.
-        seed: Of hall, slip and noise.
+        scenario: What to drive, and with what.
         broker: ``HOST:PORT`` of a broker, None for the embedded one.
         clock: Real time.
         terminal: Where to tell what happens.
     """
 
     def __init__(
-        self, directory: Path, seed: int, broker: str | None, clock: Clock, terminal: Terminal
+        self,
+        directory: Path,
+        scenario: Scenario,
+        broker: str | None,
+        clock: Clock,
+        terminal: Terminal,
     ) -> None:
         self._directory = directory.resolve()
         self._clock = clock
         self._terminal = terminal
         self._broker = broker
-        self._scenario: Scenario = factory_tour(seed)
+        self._scenario = scenario
         self._identity = Identity("haulier", "demo-01")
         self._forklift = Forklift()
         self._track = Track()
@@ -156,6 +160,7 @@ class Drive:
                 start=self._scenario.start,
                 robot=ROBOT,
                 lidars=self._scenario.lidars,
+                equipment=self._scenario.equipment,
             )
             rig = stack.enter_context(PtyRig(spec, config, self._clock))
             rig.bench.add_obstacle(BLOCKAGE.name, FORKLIFT, [(0.0, *FORKLIFT_POSE)])

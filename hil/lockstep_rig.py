@@ -24,7 +24,7 @@ from hil.lockstep import DeviceBench
 from hil.master_control import MasterControl
 from hil.plant.plant import Plant
 from hil.plant.world import World
-from hil.scenario import BLOCKAGE, MAP_ID, ROBOT, Forklift, Scenario
+from hil.scenario import BLOCKAGE, MAP_ID, Forklift, Scenario
 
 STEP_NS = 5_000_000  # a quarter of a tick: bytes reach the agent with the delay of a real line
 READY_NS = 3_000_000_000
@@ -71,7 +71,7 @@ class LockstepRig:
         self._scenario = scenario
         self._mailbox = Mailbox(tuple(settings.mounts))
         self._forklift = Forklift()
-        devices = build_devices(self.plant, scenario.lidars, scenario.seed)
+        devices = build_devices(self.plant, scenario.lidars, scenario.seed, scenario.equipment)
         ends, ports = {}, {}
         for name in devices:
             ends[name], ports[name] = MemoryPort.pair()
@@ -117,7 +117,7 @@ class LockstepRig:
             self._exchange(outbox, now_ns)
 
     def _build_plant(self, world: World, scenario: Scenario) -> Plant:
-        return Plant(world, ROBOT, scenario.start, scenario.seed)
+        return Plant(world, scenario.robot, scenario.start, scenario.seed)
 
     def _opener(self, name: str, port: MemoryPort) -> PortOpener:
         del name  # all ports open alike

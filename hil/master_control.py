@@ -6,11 +6,12 @@ uses, sends orders whole or in pieces (base and horizon), answers the requests o
 what it sees.
 """
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -48,6 +49,8 @@ from agent.vda5050.messages import (
     decode,
 )
 from agent.vda5050.topics import FROM_ROBOT, address, name_of, publication
+
+Place = TypeVar("Place", Node, Edge)
 
 
 class MasterControl:
@@ -88,6 +91,7 @@ class MasterControl:
         self._nodes: list[Node] = []
         self._edges: list[Edge] = []
         self._released = self._window = self._stitch = 0
+        self._piece = 1
         self.connection: Connection | None = None
         self.state: State | None = None
         self.visualization: Visualization | None = None
@@ -141,6 +145,8 @@ class MasterControl:
         *,
         order_id: str | None = None,
         window: int | None = None,
+        piece: int = 1,
+        actions: Mapping[int, Sequence[Action]] = MappingProxyType({}),
     ) -> tuple[Publication, ...]:
         """Make a new order.
 
@@ -150,13 +156,17 @@ class MasterControl:
             order_id: Its name; numbered where None.
             window: How many nodes ahead of the robot to release; None releases all at once.
                 The rest is the horizon, released piece by piece as the robot advances.
+            piece: How many nodes to release at a time, once more than the window are needed.
+            actions: What to do on nodes and edges, by their sequence ids.
         """
         self._orders += 1
         self._order_id = f"order-{self._orders}" if order_id is None else order_id
         self._order_update_id = self._stitch = 0
         self._window = len(stations) if window is None else window
+        self._piece = piece
         self._released = min(1 + self._window, len(stations))
-        self._nodes, self._edges = graph(stations, map_id)
+        nodes, edges = graph(stations, map_id)
+        self._nodes, self._edges = _acting(nodes, actions), _acting(edges, actions)
         return (self._order_from(0),)
 
     def repeat(self) -> tuple[Publication, ...]:
@@ -257,7 +267,9 @@ class MasterControl:
         accepted = state.order_update_id == self._order_update_id
         if not accepted or not state.node_states or wanted <= self._released:
             return ()
-        self._stitch, self._released = self._released - 1, wanted
+        pieces = math.ceil((wanted - self._released) / self._piece)
+        self._stitch = self._released - 1
+        self._released = min(self._released + pieces * self._piece, len(self._nodes))
         self._order_update_id += 1
         return (self._order_from(self._stitch),)
 
@@ -279,6 +291,14 @@ class MasterControl:
             edges=edges[start:],
         )
         return publication(message)
+
+
+def _acting(places: Sequence[Place], actions: Mapping[int, Sequence[Action]]) -> list[Place]:
+    """Return nodes or edges with what is to be done there."""
+    return [
+        place.model_copy(update={"actions": list(actions.get(place.sequence_id, ()))})
+        for place in places
+    ]
 
 
 class MqttMaster:
@@ -326,10 +346,26 @@ class MqttMaster:
         *,
         order_id: str | None = None,
         window: int | None = None,
+        piece: int = 1,
+        actions: Mapping[int, Sequence[Action]] = MappingProxyType({}),
     ) -> None:
         """Send a new order, see :meth:`MasterControl.order`."""
         with self._changed:
-            self._send(self._core.order(stations, map_id, order_id=order_id, window=window))
+            self._send(
+                self._core.order(
+                    stations,
+                    map_id,
+                    order_id=order_id,
+                    window=window,
+                    piece=piece,
+                    actions=actions,
+                )
+            )
+
+    def send(self, message: Publication) -> None:
+        """Send a message of the caller's own."""
+        with self._changed:
+            self._send((message,))
 
     def repeat(self) -> None:
         """Send the newest order message again."""

@@ -4,11 +4,13 @@ The plant runs in a process of its own too; what the daemon sees are two device 
 port, as on a robot.
 """
 
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from agent.clock import Clock
@@ -29,12 +31,20 @@ class PtyRig:
         spec: Of the bench; its directory holds device nodes, sockets, logs and configuration.
         config: Configuration file of the daemon.
         clock: To wait with.
+        environment: Of the daemon, over that of this process.
     """
 
-    def __init__(self, spec: BenchSpec, config: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        spec: BenchSpec,
+        config: Path,
+        clock: Clock,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._spec = spec
         self._config = config
         self._clock = clock
+        self._environment = dict(environment)
         self._socket = spec.directory / "haulier.sock"
         self._stack = ExitStack()
         self.log = spec.directory / "haulier.log"
@@ -47,8 +57,7 @@ class PtyRig:
             spec_file.write_text(self._spec.model_dump_json(), encoding="utf-8")
             stack.callback(_stop, _start(["hil.bench_process", "--spec", spec_file]))
             self.bench = stack.enter_context(BenchClient(self._spec.directory, self._clock, 60.0))
-            log = stack.enter_context(self.log.open("ab"))
-            self.daemon = _start(["agent", "run", "--config", self._config], log)
+            self.start_daemon()
             stack.callback(self.stop_daemon)
             self._stack = stack.pop_all()
         return self
@@ -60,6 +69,22 @@ class PtyRig:
         trace: TracebackType | None,
     ) -> None:
         self._stack.close()
+
+    def start_daemon(self, environment: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Start the daemon, again where it was stopped.
+
+        Args:
+            environment: What is different from now on.
+        """
+        self._environment |= environment
+        with self.log.open("ab") as log:
+            words = ["agent", "run", "--config", self._config]
+            self.daemon = _start(words, log, os.environ | self._environment)
+
+    def kill_daemon(self) -> None:
+        """End the daemon as a power cut does: it gets to do nothing any more."""
+        self.daemon.kill()
+        self.daemon.wait()
 
     def stop_daemon(self) -> int:
         """Ask the daemon to end, and return its exit status."""
@@ -97,12 +122,15 @@ class PtyRig:
         return " / ".join(lines[-3:]) or "without a word"
 
 
-def _start(words: list[Any], output: Any = None) -> subprocess.Popen[bytes]:
+def _start(
+    words: list[Any], output: Any = None, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", *map(str, words)],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
+        env=environment,
         # A Ctrl-C at the terminal is for the rig, which then stops its processes in order.
         start_new_session=True,
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from agent.vda5050.messages import State
+from hil.equipment import Equipment, cruise_mps
 from hil.hall import Hall, build_hall
 from hil.master_control import Station
 from hil.plant.plant import LidarParameters, RobotParameters
@@ -22,6 +23,11 @@ MAP_ID = "hall"
 START = "dock-1"
 VISITS = ("rack-1", "rack-3", "line-1")
 NODE_DEVIATION_M = 0.25
+CRUISE_MPS, MOST_MPS = 1.2, 1.3
+DEFAULT = Equipment()
+# A scanner that sees less than all around is built in at two corners. One that sees half of it is
+# the only one, as on old transport robots: then somebody has to answer for what is behind.
+WHOLE_DEG, HALF_DEG = 360.0, 180.0
 
 # The forklift unloads in the western lane, and leaves after it has been waited for.
 FORKLIFT = Box(2.4, 1.2)
@@ -68,14 +74,11 @@ pose = [{start.x_m}, {start.y_m}, {start.yaw_rad}]
 
 {lidars}
 [base]
-driver = "roboteq"
+driver = "{base}"
 port = "{base_port}"
 
 [base.options]
-counts_per_revolution = {drive.counts_per_turn}
-wheel_radius_m = {drive.wheel_radius_m}
-track_width_m = {drive.track_m}
-
+{base_options}
 [broker]
 host = "{broker_host}"
 port = {broker_port}
@@ -84,22 +87,24 @@ port = {broker_port}
 socket = "{socket}"
 
 [follower]
-speed_mps = 1.2
+speed_mps = {cruise_mps}
 
 [motion]
-speed_mps = 1.3
+speed_mps = {most_mps}
+
+[avoidance]
+blind_spots = "{blind_spots}"
 """
 
 LIDAR_CONFIG = """\
 [lidar.{name}]
-driver = "rplidar"
+driver = "{driver}"
 port = "{port}"
 mount = [{mount.x_m}, {mount.y_m}, {mount.yaw_rad}]
 mask = {mask}
 
 [lidar.{name}.options]
-mode = "express"
-"""
+{options}"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,6 +117,7 @@ class Scenario:
         stations: The order: first where the robot stands, then the way through the lanes.
         names: The stations among them that are visited.
         scanners: The robot's lidars.
+        equipment: Which devices it has.
     """
 
     hall: Hall
@@ -119,6 +125,12 @@ class Scenario:
     stations: tuple[Station, ...]
     names: tuple[str, ...]
     scanners: Mapping[str, Scanner] = field(default_factory=lambda: NOSE)
+    equipment: Equipment = DEFAULT
+
+    @property
+    def robot(self) -> RobotParameters:
+        """The robot, on the wheels of its base."""
+        return self.equipment.on(ROBOT)
 
     @property
     def lidars(self) -> dict[str, LidarParameters]:
@@ -141,14 +153,17 @@ class Scenario:
         """Write map and configuration of the robot, and return the path of the latter."""
         self.hall.write(directory)
         path = directory / "haulier.toml"
+        robot, equipment = self.robot, self.equipment
         text = CONFIG.format(
-            length_m=ROBOT.length_m,
-            width_m=ROBOT.width_m,
+            length_m=robot.length_m,
+            width_m=robot.width_m,
             map_id=MAP_ID,
             start=self.start,
             lidars="\n".join(
                 LIDAR_CONFIG.format(
                     name=name,
+                    driver=equipment.lidar,
+                    options=equipment.lidar_options(),
                     port=directory / f"lidar.{name}",
                     mount=scanner.parameters.base_from_lidar,
                     mask=[list(sector) for sector in scanner.mask],
@@ -156,7 +171,11 @@ class Scenario:
                 for name, scanner in self.scanners.items()
             ),
             base_port=directory / "base",
-            drive=ROBOT.drive,
+            base=equipment.base,
+            base_options=equipment.base_options(robot),
+            cruise_mps=cruise_mps(robot, CRUISE_MPS),
+            blind_spots="free" if equipment.view_deg <= HALF_DEG else "occupied",
+            most_mps=cruise_mps(robot, MOST_MPS),
             broker_host=broker_host,
             broker_port=broker_port,
             socket=directory / "haulier.sock",
@@ -165,14 +184,15 @@ class Scenario:
         return path
 
 
-def factory_tour(seed: int = 1) -> Scenario:
+def factory_tour(seed: int = 1, equipment: Equipment = DEFAULT) -> Scenario:
     """Return the demo's tour; the same seed gives the same hall, slip and noise."""
     hall = build_hall(seed)
     here, stations = START, [_station(hall, START)]
     for name in VISITS:
         stations += [_station(hall, node) for node in hall.graph.route(here, name)[1:]]
         here = name
-    return Scenario(hall, seed, tuple(stations), VISITS)
+    scanners = CORNERS if HALF_DEG < equipment.view_deg < WHOLE_DEG else NOSE
+    return Scenario(hall, seed, tuple(stations), VISITS, scanners, equipment)
 
 
 def _station(hall: Hall, name: str) -> Station:

@@ -11,7 +11,23 @@ from typing import TYPE_CHECKING, Any
 from agent.cli.eval import parse_pose
 from agent.cli.verb import Verb
 from agent.clock import SystemClock
-from hil.cli import barn, cycle, docking, dynamic, health, precision, stops, warehouse
+from hil.cli import (
+    barn,
+    cycle,
+    docking,
+    dynamic,
+    equipment,
+    fleet,
+    health,
+    history,
+    kills,
+    masters,
+    order,
+    precision,
+    stops,
+    stream,
+    warehouse,
+)
 from hil.cli.numbers import parse_count
 from hil.errors import ExtraMissing
 
@@ -30,6 +46,12 @@ MEASUREMENTS: dict[str, tuple[Any, str]] = {
     "cycle": (cycle, "time each phase of the avoidance cycle"),
     "stops": (stops, "make everything happen that must stop the robot, and measure how it stops"),
     "docking": (docking, "drive under load carriers, and measure where the robot stands"),
+    "kills": (kills, "kill the daemon at any moment of an order, and see what comes of it"),
+    "stream": (stream, "drive by an order that is released piece by piece under way"),
+    "history": (history, "lose the broker, the network, the disk, the daemon; count the records"),
+    "fleet": (fleet, "let many robots report to a real broker, or a cluster that loses a node"),
+    "order": (order, "measure what a long order costs, and whether the control loop notices"),
+    "masters": (masters, "let masters of other makers drive the daemon"),
 }
 
 
@@ -40,6 +62,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "run", help="run a case faster than real time, under a simulated clock"
     )
     run.add_argument("case", choices=CASES)
+    equipment.add_options(run)
     run.add_argument("--seed", type=int, default=1, help="of hall, slip and noise (default 1)")
     run.add_argument("--times", type=parse_count, default=2, help="how often to run it (default 2)")
     run.add_argument("--json", action="store_true", help="print one JSON object")
@@ -76,13 +99,15 @@ def _run_case(options: argparse.Namespace) -> int:
     from hil.lockstep_rig import LockstepRig
     from hil.scenario import factory_tour
 
+    devices = equipment.chosen(options)
     warm_up()
     clock = SystemClock()
     results, speedups = [], []
     for _ in range(options.times):
         with tempfile.TemporaryDirectory() as directory:
             started_ns = clock.now_ns()
-            results.append(LockstepRig(factory_tour(options.seed), Path(directory)).run())
+            scenario = factory_tour(options.seed, devices)
+            results.append(LockstepRig(scenario, Path(directory)).run())
             elapsed_s = (clock.now_ns() - started_ns) * 1e-9
             speedups.append(results[-1].simulated_s / elapsed_s)
     same = len({result.digest for result in results}) == 1

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from agent.cli.verb import Verb
 from agent.clock import SystemClock
+from hil.cli import equipment
 from hil.errors import ExtraMissing
 
 
@@ -14,6 +15,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help="use this MQTT broker, such as a mosquitto, instead of the embedded one",
     )
+    equipment.add_options(parser)
     parser.add_argument("--seed", type=int, default=1, help="of hall, slip and noise (default 1)")
     parser.add_argument(
         "--output",
@@ -29,11 +31,13 @@ def _run(options: argparse.Namespace) -> int:
         from hil.drive import Drive, summarize
     except ModuleNotFoundError as error:
         raise ExtraMissing(f"the demo needs the package {error.name}") from error
+    from hil.scenario import factory_tour
     from hil.terminal import Terminal
 
     clock = SystemClock()
     terminal = Terminal(clock)
-    drive = Drive(options.output, options.seed, options.broker, clock, terminal)
+    scenario = factory_tour(options.seed, equipment.chosen(options))
+    drive = Drive(options.output, scenario, options.broker, clock, terminal)
     result = drive.run()
     summarize(result, terminal)
     return 0 if result.passed else 1

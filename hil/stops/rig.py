@@ -19,7 +19,7 @@ from drivers.runner import PortOpener
 from hil.lockstep_rig import STEP_NS, LockstepRig
 from hil.plant.plant import LidarParameters, Plant
 from hil.plant.world import World
-from hil.scenario import ROBOT, Scenario
+from hil.scenario import Scenario
 
 ZERO: Final = b"!M 0 0\r"  # what a Roboteq is told to stand
 
@@ -166,8 +166,9 @@ class StopRig(LockstepRig):
             self.advance(ACKNOWLEDGED_NS)
 
     def _build_plant(self, world: World, scenario: Scenario) -> Plant:
-        drive = replace(ROBOT.drive, deceleration_mps2=self.settings.motion.deceleration_mps2)
-        robot = replace(ROBOT, drive=drive)
+        nominal = scenario.robot
+        drive = replace(nominal.drive, deceleration_mps2=self.settings.motion.deceleration_mps2)
+        robot = replace(nominal, drive=drive)
         return CoveredPlant(world, robot, scenario.start, scenario.seed)
 
     def _opener(self, name: str, port: MemoryPort) -> PortOpener:

@@ -435,12 +435,16 @@ def test_one_thread_serves_a_lidar_and_a_base(tmp_path):
     try:
         daemon.wait_for(lambda output: isinstance(output, Scan))
         daemon.wait_for(lambda output: isinstance(output, Odometry))
+        daemon.stop()
+        # The devices are threads, and may be late to read what was written before the end.
+        deadline_ns = clock.now_ns() + 5_000_000_000
+        while b"\xa5\x25" not in bytes(lidar.told)[-8:] or not bytes(base.told).endswith(STOP):
+            assert clock.now_ns() < deadline_ns
+            clock.wait_until_ns(clock.now_ns() + 2_000_000)
     finally:
         daemon.stop()
         lidar.unplug()
         base.unplug()
-    assert bytes(base.told).endswith(STOP)
-    assert b"\xa5\x25" in bytes(lidar.told)[-8:]
 
 
 def test_a_loop_waits_for_a_port_and_stops_at_once(tmp_path):

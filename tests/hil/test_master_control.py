@@ -34,6 +34,7 @@ from agent.vda5050.state_report import StateReport
 from agent.vda5050.topics import base
 from hil.broker import BrokerProcess, free_port
 from hil.master_control import MasterControl, MqttMaster, Station
+from tests.agent.vda5050.acting import action
 from tests.agent.vda5050.orders import IDENTITY, MAP, MAPS, situation
 from tests.agent.vda5050.test_state_report import VEHICLE
 
@@ -46,7 +47,7 @@ class Robot:
     def __init__(self, identity: Identity = IDENTITY) -> None:
         self.book = OrderBook(identity, MAPS)
         self.actions = InstantActionRunner(identity)
-        self.report = StateReport(identity, VEHICLE, MAPS)
+        self.report = StateReport(identity, VEHICLE)
         self.now_ns = 0
         self.x_m = 0.0
         self.nodes: list[str] = []
@@ -189,6 +190,26 @@ def test_the_horizon_is_released_as_the_robot_advances(master: MasterControl, wi
     assert robot.nodes == ["n1", "n2", "n3", "n4", "n5"]
     assert robot.book.order_update_id > 0
     assert master.rejections == ()
+
+
+def test_the_horizon_is_released_in_pieces(master: MasterControl) -> None:
+    robot = Robot()
+    play(robot, master, master.order(ROUTE, MAP, window=1, piece=2), 20)
+    assert master.finished
+    assert robot.nodes == ["n1", "n2", "n3", "n4", "n5"]
+    assert robot.book.order_update_id == 2
+
+
+def test_actions_are_on_the_nodes_and_edges_that_they_are_for(master: MasterControl) -> None:
+    work = {2: [action("a")], 3: [action("b")]}
+    (sent,) = master.order(ROUTE, MAP, actions=work)
+    tree = json.loads(sent.payload)
+    found = {
+        place["sequenceId"]: [a["actionId"] for a in place["actions"]]
+        for place in (*tree["nodes"], *tree["edges"])
+        if place["actions"]
+    }
+    assert found == {2: ["a"], 3: ["b"]}
 
 
 def test_repeated_messages_change_nothing(master: MasterControl) -> None:

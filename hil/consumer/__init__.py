@@ -1,0 +1,1 @@
+"""Where a data team can start: takes the robots' history from the broker into a database."""
