@@ -25,7 +25,7 @@ from hil.consumer.receiver import Receiver
 from hil.consumer.store import EventStore, Proof
 from hil.errors import BenchError
 from hil.history_robot import MANUFACTURER, RobotSpec
-from hil.plant_broker import PlantBroker
+from hil.mosquitto import Mosquitto
 from hil.silent_proxy import SilentProxy
 
 POLL_NS = 20_000_000
@@ -176,7 +176,7 @@ class Plant:
         home.mkdir(parents=True)
         self.clock = clock
         self.began_ns = clock.now_ns()
-        self.broker = PlantBroker(home, clock, persistent=is_killed)
+        self.broker = Mosquitto(home, clock, persistent=is_killed)
         self.proxy = SilentProxy(self.broker.port)
         self.journal = home / "journal"
         values = {"port": self.proxy.port, "directory": self.journal, "boot_id": ""} | spec

@@ -18,7 +18,7 @@ from hil.history_bench import RobotProcess
 from hil.history_robot import LIVE, RobotSpec
 from hil.journal_bench import SEGMENT_BYTES, make_records
 from hil.lane_rig import LaneRig
-from hil.plant_broker import PlantBroker
+from hil.mosquitto import Mosquitto
 
 FILL_BATCH = 2000
 SAMPLE_NS = 500_000_000
@@ -131,7 +131,7 @@ def drain(
     """
     directory.mkdir(parents=True)
     fill(directory / "full", records)
-    with PlantBroker(directory, clock, persistent=False) as broker:
+    with Mosquitto(directory, clock, persistent=False) as broker:
         broker.start()
         spec = RobotSpec(
             port=broker.port,

@@ -18,7 +18,7 @@ from hil.bench_process import BenchSpec
 from hil.broker import LOOPBACK
 from hil.hall import Hall, build_hall
 from hil.master_control import Station
-from hil.mosquitto import MosquittoProcess
+from hil.mosquitto import Mosquitto
 from hil.pty_rig import PtyRig
 from hil.scenario import NODE_DEVIATION_M, ROBOT, START, Scenario
 
@@ -88,7 +88,9 @@ class LaneRig:
         with ExitStack() as stack:
             directory = self._directory
             directory.mkdir(parents=True, exist_ok=True)
-            self.port = stack.enter_context(MosquittoProcess(directory, self._clock)).port
+            broker = stack.enter_context(Mosquitto(directory, self._clock, persistent=False))
+            broker.start()
+            self.port = broker.port
             at_start = replace(
                 self.hall, stations=self.hall.stations | {START: self.hall.stations[FROM]}
             )

@@ -13,7 +13,18 @@ from hil.broker import LOOPBACK, free_port
 
 START_NS = 8_000_000_000
 POLL_NS = 20_000_000
-STOP_S = 5.0
+STOP_S = 10.0
+SETTINGS = (
+    "allow_anonymous true",
+    "persistence true",
+    # Saved after every change, so that a killed broker has what it acknowledged.
+    "autosave_on_changes true",
+    "autosave_interval 1",
+    "max_queued_messages 0",
+    "max_inflight_messages 0",
+)
+
+IN_MEMORY = ("allow_anonymous true", "max_queued_messages 0", "max_inflight_messages 0")
 
 
 def executable() -> str | None:
@@ -21,22 +32,53 @@ def executable() -> str | None:
     return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 
 
-class MosquittoProcess:
-    """A mosquitto of its own; as a context manager it listens once entered.
+class Mosquitto:
+    """A mosquitto on one port for all its lives.
 
     Args:
-        directory: For its configuration.
-        clock: To wait for it with.
+        directory: For its configuration and what it keeps.
+        clock: To wait with.
+        persistent: Whether it keeps anything.
+        more: Further lines of its configuration.
     """
 
-    def __init__(self, directory: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        clock: Clock,
+        *,
+        persistent: bool = True,
+        more: tuple[str, ...] = (),
+    ) -> None:
         self.port = free_port()
+        self.kills = 0
         self._config = directory / "mosquitto.conf"
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
+        settings = SETTINGS if persistent else IN_MEMORY
+        lines = (
+            f"listener {self.port} {LOOPBACK}",
+            f"persistence_location {directory}/",
+            # Started by root it would otherwise become a user who may not write there.
+            f"user {_owner(directory)}",
+            *settings,
+            *more,
+        )
+        self._config.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def __enter__(self) -> Self:
-        """Start it.
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it and wait until it listens.
 
         Raises:
             BrokerUnavailable: It is not installed, or does not listen.
@@ -44,8 +86,6 @@ class MosquittoProcess:
         program = executable()
         if program is None:
             raise BrokerUnavailable("mosquitto is not installed on this computer")
-        lines = (f"listener {self.port} {LOOPBACK}", "allow_anonymous true", "persistence false")
-        self._config.write_text("\n".join(lines) + "\n", encoding="utf-8")
         self._process = subprocess.Popen(
             [program, "-c", self._config],
             stdin=subprocess.DEVNULL,
@@ -56,24 +96,25 @@ class MosquittoProcess:
         deadline_ns = self._clock.now_ns() + START_NS
         while not self._listens():
             if self._clock.now_ns() > deadline_ns or self._process.poll() is not None:
-                self._stop()
+                self.stop()
                 raise BrokerUnavailable(f"mosquitto does not listen on {LOOPBACK}:{self.port}")
             self._clock.wait_until_ns(self._clock.now_ns() + POLL_NS)
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop()
+    @property
+    def pid(self) -> int:
+        """Its process, 0 while there is none."""
+        return 0 if self._process is None else self._process.pid
 
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex((LOOPBACK, self.port)) == 0
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            self.kills += 1
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Ask it to end; safe to call twice."""
         if self._process is None:
             return
         self._process.terminate()
@@ -83,3 +124,11 @@ class MosquittoProcess:
             self._process.kill()
             self._process.wait()
         self._process = None
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((LOOPBACK, self.port)) == 0
+
+
+def _owner(directory: Path) -> str:
+    return directory.owner()

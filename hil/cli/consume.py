@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -38,6 +39,9 @@ def _run(options: argparse.Namespace) -> int:
     from hil.consumer.store import EventStore
 
     stop = threading.Event()
+    # By itself Python leaves SIGINT ignored in what a script has started in the background.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     with EventStore(options.database) as store:
         receiver = Receiver(
             options.host, options.port, options.topic, store, SystemClock(), options.client_id
@@ -46,8 +50,6 @@ def _run(options: argparse.Namespace) -> int:
         thread.start()
         try:
             stop.wait(options.seconds)
-        except KeyboardInterrupt:
-            pass  # the usual way to end it; what was received is told all the same
         finally:
             stop.set()
             thread.join()

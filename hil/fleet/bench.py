@@ -16,7 +16,7 @@ from hil.errors import BenchError
 from hil.fleet.nats import NatsCluster
 from hil.fleet.share import PAGE_BYTES, ShareSpec
 from hil.fleet.stamps import Stamps
-from hil.plant_broker import PlantBroker
+from hil.mosquitto import Mosquitto
 
 SETTLE_NS: Final = 3_000_000_000
 # Without it mosquitto lets small messages wait for the acknowledgement of those before, 40 ms.
@@ -168,7 +168,7 @@ class Brokers:
             self.hosts = tuple(f"{LOOPBACK}:{port}" for port in self._cluster.ports)
         elif tuple(kinds) == ("mosquitto",):
             broker = self._stack.enter_context(
-                PlantBroker(directory, clock, persistent=False, more=PROMPT)
+                Mosquitto(directory, clock, persistent=False, more=PROMPT)
             )
             broker.start()
             self.pids = [broker.pid]

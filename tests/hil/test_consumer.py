@@ -107,9 +107,12 @@ def test_the_verb_ends_with_ctrl_c_and_tells(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "agent", *map(str, words)], stdout=subprocess.PIPE
     ) as process:
-        while not (tmp_path / "e.sqlite").exists():
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=20)
+        try:
+            while not (tmp_path / "e.sqlite").exists():
+                assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert json.loads(output)["received"]["messages"] == 0

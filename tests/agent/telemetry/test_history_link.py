@@ -18,8 +18,7 @@ from agent.telemetry.history import HistoryLane, HistoryParams
 from agent.telemetry.journal import Draft, Journal, Loss
 from agent.telemetry.publication import Publication
 from hil.broker import BrokerProcess
-from hil.mosquitto import executable
-from hil.plant_broker import PlantBroker
+from hil.mosquitto import Mosquitto, executable
 
 BASE = "uagv/v2/acme/R1"
 
@@ -101,7 +100,7 @@ def test_records_arrive_in_order_and_leave_the_journal(tmp_path: Path) -> None:
 @pytest.mark.skipif(executable() is None, reason="mosquitto is not installed")
 def test_what_was_kept_while_the_broker_was_away_arrives_after(tmp_path: Path) -> None:
     clock = SystemClock()
-    with PlantBroker(tmp_path, clock, persistent=False) as broker:
+    with Mosquitto(tmp_path, clock, persistent=False) as broker:
         with keeping(tmp_path / "journal", broker.port) as (journal, link):
             for number in range(300):
                 journal.append(partial(draft, number))
