@@ -208,10 +208,15 @@ class Plant:
         self._store.close()
 
     def open(self) -> None:
-        """Start the broker, and wait until the consumer has a session there."""
+        """Start the broker, and let the robot through once the consumer has a session there.
+
+        What reaches a broker without a subscriber is acknowledged, and gone.
+        """
+        self.proxy.cut()
         self.broker.start()
         if not self.receiver.subscribed.wait(20.0):
             raise BenchError("the consumer does not get to the broker")
+        self.proxy.heal()
 
     def rest(self, seconds: float) -> None:
         """Let things go on for a while."""
